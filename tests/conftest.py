@@ -1,0 +1,44 @@
+"""What several test modules share: real programs, real footage, and a calm hypothesis."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from instrument import assets
+
+settings.register_profile("instrument", deadline=None)  # how long an example takes says more about the machine
+settings.load_profile("instrument")
+
+
+@pytest.fixture
+def client_program() -> Callable[[str], str]:
+    """Gives the path of a real client, `client_program("pd")`; without it the test skips, or fails where
+    INSTRUMENT_REQUIRE_CLIENTS=1 says that it must be there."""
+
+    def find(name: str) -> str:
+        if found := shutil.which(name):
+            return found
+        if os.environ.get("INSTRUMENT_REQUIRE_CLIENTS") == "1":
+            pytest.fail(f"'{name}' is not installed, and INSTRUMENT_REQUIRE_CLIENTS=1")
+        pytest.skip(f"'{name}' is not installed")
+
+    return find
+
+
+@pytest.fixture
+def demo_video() -> Path:
+    """The demo performer; scripts/test.py has fetched it."""
+    return assets.path("demo.mp4")
+
+
+@pytest.fixture
+def shared_recordings() -> Path:
+    """The folder of real recordings beside the checkout; the test skips where it is not."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data beside this checkout")
+    return folder
