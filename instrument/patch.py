@@ -1,0 +1,570 @@
+"""The patch: what the instrument listens to, learns and sends, read from a `patch.toml`.
+
+`read_patch` gives a checked, frozen `Patch` or raises `PatchError`, whose text names the file,
+the line, what came and what is allowed. Nothing here opens a device or a model.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+POSE_FEATURES = ("positions", "angles", "distances", "velocities", "energy", "windowed", "differences")
+HAND_FEATURES = ("hands", "hand_velocities", "hand_windowed", "hand_differences")
+NUMBER_FEATURES = ("numbers", "number_velocities", "number_windowed", "number_differences")
+FEATURE_GROUPS = POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES
+
+DEFAULT_OSC = ("127.0.0.1", 12000)
+
+
+class PatchError(ValueError):
+    """A patch that cannot be played; its text says where, what came and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where frames come from and what is tracked in them."""
+
+    source: str = "auto"
+    """`auto` (camera, else demo), `demo`, `camera:N`, a video file, a URL, `take:N`, or `osc`."""
+    track: tuple[str, ...] = ("pose",)
+    """`pose`, `hands`, or both; ignored with `source = "osc"`."""
+    inputs: int = 0
+    """How many numbers `/wek/inputs` carries; 0 takes whatever the first message has."""
+    input_names: tuple[str, ...] = ()
+    width_px: int = 640
+    """Pictures wider than this are scaled down before tracking."""
+    reacquire_s: float = 4.0
+    """How long a lost performer is waited for before somebody else may take their place."""
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether this patch learns from numbers over OSC instead of a body."""
+        return self.source == "osc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smoothing:
+    """Parameters of the 1 euro filter on every landmark (Casiez, Roussel and Vogel, 2012)."""
+
+    min_cutoff_hz: float = 2.0
+    """Lower is steadier when still. 0 turns smoothing off."""
+    beta: float = 1.0
+    """Higher lags less when moving; per body length and second."""
+    derivative_cutoff_hz: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureOptions:
+    """How landmarks become features."""
+
+    body: str = "full"
+    """`full` measures from the hips; `upper` from the shoulders, for a webcam at a desk."""
+    mirror: bool = False
+    """True makes a gesture and its mirror image the same."""
+    window_s: float = 0.5
+    """Length of the `windowed` groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One thing that is learned."""
+
+    name: str
+    kind: str
+    """`class` or `continuous`."""
+    classes: tuple[str, ...] = ()
+    """The classes that may be recorded, in order; empty: whichever the takes have."""
+    low: float = 0.0
+    high: float = 1.0
+    """Limits of a continuous output."""
+    features: tuple[str, ...] = ()
+    """Feature groups it learns from."""
+    inputs: tuple[int, ...] = ()
+    """Which numbers (1 is the first) of those groups it learns from; empty: all."""
+    hidden: tuple[int, ...] = (64, 32)
+    """Widths of the network's hidden layers."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Somewhere controls go: exactly one of `osc` and `midi` is set."""
+
+    name: str
+    osc: tuple[str, int] | None = None
+    """Host and port."""
+    midi: str | None = None
+    """Part of a MIDI port's name, or `virtual` to offer a port of our own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhenLost:
+    """What a route does when the body is lost: hold for `hold_s`, then do `then`."""
+
+    hold_s: float = 1.0
+    then: str | float = "release"
+    """`release` (note off; value to the low end), `hold` (for ever), or a value to send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where one control goes. `source` names an output, or one class of it as `output.class`."""
+
+    source: str
+    output: str
+    class_name: str | None = None
+    destination: str = "out"
+    osc: str | None = None
+    """OSC address."""
+    midi: str | None = None
+    """`cc`, `note` or `program`."""
+    channel: int = 0
+    """0..15 (written 1..16 in the patch)."""
+    number: int = 0
+    """Controller or note number."""
+    velocity: int = 100
+    low: float = 0.0
+    high: float = 1.0
+    """What the input range 0..1 (or the output's range) becomes."""
+    curve: float = 1.0
+    """Exponent applied to 0..1 before the range: 1 is linear, 2 slow at first, 0.5 fast."""
+    invert: bool = False
+    smooth_s: float = 0.0
+    """Time constant of a one-pole low-pass filter on the value."""
+    threshold: float = 0.5
+    """Confidence at which a class counts as present, for notes and class changes."""
+    hysteresis: float = 0.1
+    """How far below `threshold` the confidence must fall before the class counts as gone."""
+    min_hold_s: float = 0.0
+    """Once a class or note is on it stays on at least this long."""
+    change_only: bool = True
+    """Send only when what would be sent differs from what was sent last."""
+    when_lost: WhenLost = field(default_factory=WhenLost)
+    line: int = 0
+    """Line in the patch, for messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """Everything a `patch.toml` says."""
+
+    path: Path
+    name: str
+    about: str = ""
+    listen: Listen = field(default_factory=Listen)
+    smoothing: Smoothing = field(default_factory=Smoothing)
+    features: FeatureOptions = field(default_factory=FeatureOptions)
+    outputs: tuple[Output, ...] = ()
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    is_wekinator: bool = True
+    """Whether every frame also goes out as `/wek/outputs`, as Wekinator sends it."""
+    wekinator_probabilities: bool = False
+    """Whether `/outputs-1` ... with the class probabilities follow."""
+    wekinator_output_names: tuple[str, ...] = ()
+    """What a Wekinator client calls the outputs."""
+
+    def output(self, name: str) -> Output:
+        """The output of that name.
+
+        Raises KeyError with the names there are.
+        """
+        for output in self.outputs:
+            if output.name == name:
+                return output
+        there = ", ".join(output.name for output in self.outputs) or "none"
+        raise KeyError(f"no output '{name}'; this patch has: {there}")
+
+
+def read_patch(path: Path) -> Patch:
+    """The patch in that file.
+
+    Raises PatchError with file, line, what came and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PatchError(f"{path}: no such patch; make a project with `instrument new NAME --from PATCH`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PatchError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    return parse_patch(text, path)
+
+
+def parse_patch(text: str, path: Path) -> Patch:
+    """The patch that text describes; `path` is where it came from."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PatchError(f"{path}: not valid TOML: {error}") from None
+    top = _Table(path=path, text=text, table=table, where=())
+    name = top.text("name", default=path.parent.name or path.stem)
+    about = top.text("about", default="")
+    listen = _listen(top.table("listen"))
+    smoothing = _smoothing(top.table("smoothing"))
+    features = _features(top.table("features"))
+    outputs = tuple(_output(table, listen) for table in top.tables("output"))
+    for index, output in enumerate(outputs):
+        if output.name in {other.name for other in outputs[:index]}:
+            top.fail(("output", index, "name"), f"output '{output.name}' is there twice", "each name once")
+    destinations = {"out": Destination(name="out", osc=DEFAULT_OSC)}
+    for named in top.named_tables("destination"):
+        destination = _destination(named)
+        destinations[destination.name] = destination
+    routes = tuple(_route(table, outputs, destinations) for table in top.tables("route"))
+    wekinator = top.table("wekinator")
+    is_wekinator = wekinator.boolean("outputs", default=True)
+    probabilities = wekinator.boolean("probabilities", default=False)
+    output_names = wekinator.texts("output_names", default=())
+    wekinator.end()
+    top.end()
+    return Patch(
+        path=path,
+        name=name,
+        about=about,
+        listen=listen,
+        smoothing=smoothing,
+        features=features,
+        outputs=outputs,
+        destinations=destinations,
+        routes=routes,
+        is_wekinator=is_wekinator,
+        wekinator_probabilities=probabilities,
+        wekinator_output_names=output_names,
+    )
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `:PORT` or `PORT`.
+
+    Raises ValueError.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"'{text}' is not HOST:PORT with a port of 1..65535, such as 127.0.0.1:12000")
+    return host or "127.0.0.1", int(port)
+
+
+def _listen(table: "_Table") -> Listen:
+    listen = Listen(
+        source=table.text("source", default="auto"),
+        track=table.choices("track", allowed=("pose", "hands"), default=("pose",)),
+        inputs=table.integer("inputs", default=0, low=0, high=10_000),
+        input_names=table.texts("input_names", default=()),
+        width_px=table.integer("width_px", default=640, low=64, high=4096),
+        reacquire_s=table.number("reacquire_s", default=4.0, low=0.0, high=3600.0),
+    )
+    if not listen.track and not listen.is_numbers:
+        table.fail_key("track", "nothing is tracked", '"pose", "hands" or both')
+    if len(set(listen.input_names)) != len(listen.input_names):
+        table.fail_key("input_names", "a name is there twice", "each name once")
+    if listen.inputs and listen.input_names and listen.inputs != len(listen.input_names):
+        table.fail_key("input_names", f"{len(listen.input_names)} names", f"{listen.inputs} of them, as `inputs` says")
+    table.end()
+    return listen
+
+
+def _smoothing(table: "_Table") -> Smoothing:
+    smoothing = Smoothing(
+        min_cutoff_hz=table.number("min_cutoff_hz", default=Smoothing().min_cutoff_hz, low=0.0, high=1000.0),
+        beta=table.number("beta", default=Smoothing().beta, low=0.0, high=1000.0),
+        derivative_cutoff_hz=table.number(
+            "derivative_cutoff_hz", default=Smoothing().derivative_cutoff_hz, low=0.001, high=1000.0
+        ),
+    )
+    table.end()
+    return smoothing
+
+
+def _features(table: "_Table") -> FeatureOptions:
+    options = FeatureOptions(
+        body=table.choice("body", allowed=("full", "upper"), default="full"),
+        mirror=table.boolean("mirror", default=False),
+        window_s=table.number("window_s", default=0.5, low=0.05, high=10.0),
+    )
+    table.end()
+    return options
+
+
+def _output(table: "_Table", listen: Listen) -> Output:
+    if listen.is_numbers:
+        groups, default = list(NUMBER_FEATURES), ["numbers"]
+    else:
+        groups, default = [], []
+        if "pose" in listen.track:
+            groups += POSE_FEATURES
+            default += ["positions", "angles", "distances"]
+        if "hands" in listen.track:
+            groups += HAND_FEATURES
+            default += ["hands"]
+    low, high = table.range("range", default=(0.0, 1.0))
+    if low >= high:
+        table.fail_key("range", f"{low:g}..{high:g}", "low below high (a route can invert)")
+    output = Output(
+        name=table.name("name"),
+        kind=table.choice("kind", allowed=("class", "continuous"), default="class"),
+        classes=table.texts("classes", default=()),
+        low=low,
+        high=high,
+        features=table.choices("features", allowed=tuple(groups), default=tuple(default)),
+        inputs=table.integers("inputs", default=(), low=1, high=10_000),
+        hidden=table.integers("hidden", default=(64, 32), low=1, high=4096),
+        seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
+    )
+    if output.kind == "continuous" and output.classes:
+        table.fail_key("classes", "a continuous output with classes", 'classes only with kind = "class"')
+    if len(set(output.classes)) != len(output.classes):
+        table.fail_key("classes", "a class is there twice", "each class once")
+    if not output.features:
+        table.fail_key("features", "no feature group", f"at least one of {', '.join(groups)}")
+    table.end()
+    return output
+
+
+def _destination(table: "_Table") -> Destination:
+    osc = table.text("osc", default="")
+    midi = table.text("midi", default="")
+    if bool(osc) == bool(midi):
+        table.fail_key("osc", "osc and midi both or neither", 'one of osc = "HOST:PORT" and midi = "PORT NAME"')
+    address = None
+    if osc:
+        try:
+            address = parse_host_port(osc)
+        except ValueError as error:
+            table.fail_key("osc", str(error), "HOST:PORT")
+    table.end()
+    return Destination(name=str(table.where[-1]), osc=address, midi=midi or None)
+
+
+_MIDI_KINDS = ("cc", "note", "program")
+
+
+def _route(table: "_Table", outputs: tuple[Output, ...], destinations: Mapping[str, Destination]) -> Route:
+    source = table.text("from")
+    output, class_name = _resolve(table, source, outputs)
+    osc = table.text("osc", default="") or None
+    midi = table.choice("midi", allowed=_MIDI_KINDS, default="") or None
+    if (osc is None) == (midi is None):
+        table.fail_key("from", "osc and midi both or neither", 'one of osc = "/address" and midi = "cc|note|program"')
+    if osc and not re.fullmatch(r"/[^\s#*,?\[\]{}]+", osc):
+        table.fail_key("osc", f"address '{osc}'", "an OSC address such as /synth/cutoff, without spaces or #*,?[]{}")
+    wanted = "osc" if osc else "midi"
+    there = [name for name, one in destinations.items() if getattr(one, wanted) is not None]
+    if not there:
+        table.fail_key("midi", "no MIDI destination", 'a table such as [destination.synth] with midi = "virtual"')
+    destination = table.choice("to", allowed=tuple(there), default="out" if "out" in there else there[0])
+    if midi == "note" and class_name is None:
+        table.fail_key("from", f"a note from '{source}'", "one class, as output.class")
+    if midi == "program" and output.kind != "class":
+        table.fail_key("from", f"program changes from '{source}'", "a class output")
+    if midi == "cc" and output.kind == "class" and class_name is None:
+        table.fail_key("from", f"a controller from '{source}'", "one class, as output.class, or a continuous output")
+    low, high = table.range("range", default=(0.0, 127.0 if midi else 1.0))
+    route = Route(
+        source=source,
+        output=output.name,
+        class_name=class_name,
+        destination=destination,
+        osc=osc,
+        midi=midi,
+        channel=table.integer("channel", default=1, low=1, high=16) - 1,
+        number=table.integer("number", default=60 if midi == "note" else 1, low=0, high=127),
+        velocity=table.integer("velocity", default=100, low=1, high=127),
+        low=low,
+        high=high,
+        curve=table.number("curve", default=1.0, low=0.01, high=100.0),
+        invert=table.boolean("invert", default=False),
+        smooth_s=table.number("smooth_s", default=0.0, low=0.0, high=60.0),
+        threshold=table.number("threshold", default=0.5, low=0.0, high=1.0),
+        hysteresis=table.number("hysteresis", default=0.1, low=0.0, high=1.0),
+        min_hold_s=table.number("min_hold_s", default=0.0, low=0.0, high=60.0),
+        change_only=table.boolean("change_only", default=True),
+        when_lost=_when_lost(table.table("when_lost")),
+        line=table.line("from"),
+    )
+    if midi and not 0 <= min(low, high) <= max(low, high) <= 127:
+        table.fail_key("range", f"{low:g}..{high:g}", "0..127 for MIDI")
+    table.end()
+    return route
+
+
+def _resolve(table: "_Table", source: str, outputs: tuple[Output, ...]) -> tuple[Output, str | None]:
+    """The output a route's `from` names, and the class after the dot, if any."""
+    for output in outputs:
+        if source == output.name:
+            return output, None
+        if source.startswith(output.name + ".") and output.kind == "class":
+            class_name = source[len(output.name) + 1 :]
+            if output.classes and class_name not in output.classes:
+                table.fail_key("from", f"class '{class_name}'", f"one of {', '.join(output.classes)}")
+            return output, class_name
+    names = ", ".join(output.name for output in outputs) or "none: add an [[output]]"
+    table.fail_key("from", f"output '{source}'", f"one of {names}; or output.class")
+
+
+def _when_lost(table: "_Table") -> WhenLost:
+    given = table.take("then", default="release")
+    is_value = isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= 1e9
+    if not is_value and given not in ("release", "hold"):
+        table.fail_key("then", repr(given), '"release", "hold" or a number to send')
+    then = float(given) if is_value else str(given)
+    when_lost = WhenLost(hold_s=table.number("hold_s", default=1.0, low=0.0, high=3600.0), then=then)
+    table.end()
+    return when_lost
+
+
+class _Table:
+    """A TOML table being read: each method takes a key out, checked; `end` complains of the rest."""
+
+    def __init__(self, *, path: Path, text: str, table: dict[str, Any], where: tuple[str | int, ...]) -> None:
+        self.path = path
+        self.source_text = text
+        self.where = where
+        self._rest = dict(table)
+        self._known: list[str] = []
+
+    def take(self, key: str, *, default: Any = None) -> Any:
+        self._known.append(key)
+        return self._rest.pop(key, default)
+
+    def text(self, key: str, *, default: str | None = None) -> str:
+        value = self.take(key, default=default)
+        if value is None:
+            self.fail_key(key, f"no '{key}'", f'{key} = "..."')
+        if not isinstance(value, str):
+            self.fail_key(key, repr(value), "a text in quotes")
+        return str(value)
+
+    def name(self, key: str) -> str:
+        value = self.text(key)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            self.fail_key(key, f"'{value}'", "letters, digits, - and _ only, because it becomes part of OSC addresses")
+        return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        value = self.take(key, default=default)
+        if not isinstance(value, bool):
+            self.fail_key(key, repr(value), "true or false")
+        return bool(value)
+
+    def number(self, key: str, *, default: float, low: float, high: float) -> float:
+        value = self.take(key, default=default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            self.fail_key(key, repr(value), f"a number {low:g}..{high:g}")
+        return float(value)
+
+    def integer(self, key: str, *, default: int, low: int, high: int) -> int:
+        value = self.take(key, default=default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.fail_key(key, repr(value), f"a whole number {low}..{high}")
+        return int(value)
+
+    def integers(self, key: str, *, default: tuple[int, ...], low: int, high: int) -> tuple[int, ...]:
+        value = self.take(key, default=list(default))
+        if not isinstance(value, list) or any(
+            isinstance(one, bool) or not isinstance(one, int) or not low <= one <= high for one in value
+        ):
+            self.fail_key(key, repr(value), f"a list of whole numbers {low}..{high}")
+        return tuple(value)
+
+    def texts(self, key: str, *, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = self.take(key, default=list(default))
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+            self.fail_key(key, repr(value), "a list of texts in quotes")
+        return tuple(value)
+
+    def choice(self, key: str, *, allowed: tuple[str, ...], default: str) -> str:
+        value = self.text(key, default=default)
+        if value not in allowed and value != default:
+            self.fail_key(key, f"'{value}'", f"one of {', '.join(allowed)}{_did_you_mean(value, allowed)}")
+        return value
+
+    def choices(self, key: str, *, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+        values = self.texts(key, default=default)
+        for value in values:
+            if value not in allowed:
+                self.fail_key(key, f"'{value}'", f"any of {', '.join(allowed)}{_did_you_mean(value, allowed)}")
+        return tuple(dict.fromkeys(values))
+
+    def range(self, key: str, *, default: tuple[float, float]) -> tuple[float, float]:
+        value = self.take(key, default=list(default))
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or any(isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) <= 1e9 for one in value)
+            or value[0] == value[1]
+        ):
+            self.fail_key(key, repr(value), "two different numbers, [low, high]")
+        return float(value[0]), float(value[1])
+
+    def table(self, key: str) -> "_Table":
+        value = self.take(key, default={})
+        if not isinstance(value, dict):
+            self.fail_key(key, repr(value), f"a table, [{key}]")
+        return self._child(value, (*self.where, key))
+
+    def tables(self, key: str) -> "list[_Table]":
+        value = self.take(key, default=[])
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            self.fail_key(key, repr(value), f"tables, each headed [[{key}]]")
+        return [self._child(one, (*self.where, key, index)) for index, one in enumerate(value)]
+
+    def named_tables(self, key: str) -> "list[_Table]":
+        value = self.take(key, default={})
+        if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
+            self.fail_key(key, repr(value), f"tables, each headed [{key}.NAME]")
+        return [self._child(one, (*self.where, key, name)) for name, one in value.items()]
+
+    def end(self) -> None:
+        """Complains of the first key nobody asked for."""
+        for key in self._rest:
+            self.fail_key(key, f"unknown '{key}'", f"{', '.join(self._known)}{_did_you_mean(key, self._known)}")
+
+    def line(self, key: str) -> int:
+        return _line_of(self.source_text, (*self.where, key))
+
+    def fail_key(self, key: str, came: str, allowed: str) -> NoReturn:
+        self.fail((*self.where, key), came, allowed)
+
+    def fail(self, where: tuple[str | int, ...], came: str, allowed: str) -> NoReturn:
+        name = ".".join(str(part + 1) if isinstance(part, int) else part for part in where)
+        raise PatchError(f"{self.path}, line {_line_of(self.source_text, where)}: {name}: {came}; allowed: {allowed}")
+
+    def _child(self, table: dict[str, Any], where: tuple[str | int, ...]) -> "_Table":
+        return _Table(path=self.path, text=self.source_text, table=table, where=where)
+
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
+
+
+def _line_of(text: str, where: tuple[str | int, ...]) -> int:
+    """The line (from 1) that sets `where`, else the line of the nearest table around it."""
+    counts: dict[str, int] = {}
+    current: tuple[str | int, ...] = ()
+    best_line, best_depth = 1, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            names = tuple(part.strip("\"' ") for part in header[2].split("."))
+            current = names
+            if header[1] == "[[":
+                counts[header[2]] = counts.get(header[2], -1) + 1
+                current = (*names, counts[header[2]])
+            found = current
+        elif key := _KEY.match(line):
+            found = (*current, *(part.strip("\"'") for part in key[1].split(".")))
+        else:
+            continue
+        depth = len(found)
+        if found == where[:depth] and depth > best_depth:
+            best_line, best_depth = number, depth
+    return best_line
+
+
+def _did_you_mean(value: str, allowed: "tuple[str, ...] | list[str]") -> str:
+    close = difflib.get_close_matches(value, allowed, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

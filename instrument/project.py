@@ -1,0 +1,27 @@
+"""A project: a folder with a patch, its takes and its trained models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The paths of one project; nothing is opened or made by naming them."""
+
+    folder: Path
+
+    @property
+    def patch_file(self) -> Path:
+        return self.folder / "patch.toml"
+
+    @property
+    def takes_file(self) -> Path:
+        return self.folder / "takes.sqlite"
+
+    @property
+    def models_folder(self) -> Path:
+        return self.folder / "models"
+
+    def model_file(self, output: str) -> Path:
+        """Where the weights of that output's model are; its JSON stands beside it."""
+        return self.models_folder / f"{output}.safetensors"

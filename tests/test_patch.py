@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+from instrument.patch import Patch, PatchError, parse_host_port, parse_patch, read_patch
+from instrument.projects import patch_names, patches_folder
+
+HEAD = """name = "Test"
+
+[[output]]
+name = "posture"
+classes = ["rest", "up"]
+
+[[output]]
+name = "lift"
+kind = "continuous"
+"""
+FILE = Path("patch.toml")
+
+
+def parse(text: str) -> Patch:
+    return parse_patch(text, FILE)
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(PatchError) as error:
+        parse(text)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", patch_names())
+def test_every_ready_made_patch_is_valid(name: str) -> None:
+    assert read_patch(patches_folder() / name / "patch.toml").outputs
+
+
+def test_defaults_make_a_short_patch_playable() -> None:
+    patch = parse(HEAD)
+    assert patch.destinations["out"].osc == ("127.0.0.1", 12000)
+    assert patch.output("posture").features == ("positions", "angles", "distances")
+    assert patch.listen.source == "auto"
+    assert patch.is_wekinator
+
+
+def test_a_numbers_patch_learns_from_numbers_by_default() -> None:
+    patch = parse('[listen]\nsource = "osc"\n[[output]]\nname = "a"\n')
+    assert patch.output("a").features == ("numbers",)
+
+
+def test_channels_count_from_one_in_the_file_and_from_zero_inside() -> None:
+    route = parse(
+        HEAD + '[destination.m]\nmidi = "virtual"\n[[route]]\nfrom = "lift"\nto = "m"\nmidi = "cc"\nchannel = 16\n'
+    ).routes[0]
+    assert route.channel == 15
+
+
+def test_a_route_may_name_a_class_with_a_space() -> None:
+    text = '[[output]]\nname = "p"\nclasses = ["arms up"]\n[[route]]\nfrom = "p.arms up"\nosc = "/up"\n'
+    assert parse(text).routes[0].class_name == "arms up"
+
+
+def test_a_syntax_error_names_file_and_line() -> None:
+    message = complaint(HEAD + "[listen\n")
+    assert message.startswith("patch.toml: not valid TOML")
+    assert "line 10" in message
+
+
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        ("[listen]\nsorce = 'demo'\n", "patch.toml, line 11: listen.sorce: unknown 'sorce'"),
+        ("[listen]\nsorce = 'demo'\n", "did you mean 'source'?"),
+        ("[listen]\ntrack = ['face']\n", "line 11: listen.track: 'face'; allowed: any of pose, hands"),
+        ("[smoothing]\nbeta = 'fast'\n", "line 11: smoothing.beta: 'fast'; allowed: a number 0..1000"),
+        ("[smoothing]\nbeta = true\n", "smoothing.beta: True; allowed: a number"),
+        ("[smoothing]\nbeta = nan\n", "smoothing.beta: nan; allowed: a number"),
+        ("[[output]]\nname = 'lift'\n", "line 11: output.3.name: output 'lift' is there twice"),
+        ("[[output]]\nname = 'a b'\n", "line 11: output.3.name: 'a b'; allowed: letters"),
+        ("[[output]]\nname = 'x'\nfeatures = ['numbers']\n", "line 12: output.3.features: 'numbers'; allowed: any of"),
+        ("[[output]]\nname = 'x'\nrange = [1, 0]\n", "line 12: output.3.range: 1..0; allowed: low below high"),
+        ("[[route]]\nfrom = 'lft'\nosc = '/a'\n", "line 11: route.1.from: output 'lft'; allowed: one of posture, lift"),
+        ("[[route]]\nfrom = 'posture.down'\nosc = '/a'\n", "class 'down'; allowed: one of rest, up"),
+        ("[[route]]\nfrom = 'lift'\nosc = 'a'\n", "line 12: route.1.osc: address 'a'; allowed: an OSC address"),
+        ("[[route]]\nfrom = 'lift'\nmidi = 'cc'\n", "no MIDI destination"),
+        ("[[route]]\nfrom = 'lift'\n", "osc and midi both or neither"),
+        (
+            "[[route]]\nfrom = 'lift'\nosc = '/a'\nrange = [5, 5]\n",
+            "line 13: route.1.range: [5, 5]; allowed: two different",
+        ),
+        ("[[route]]\nfrom = 'lift'\nosc = '/a'\nwhen_lost = {then = 'fade'}\n", "route.1.when_lost.then: 'fade'"),
+        ("[destination.d]\nosc = 'localhost'\n", "line 11: destination.d.osc: 'localhost' is not HOST:PORT"),
+        ("[destination.d]\n", "line 10: destination.d.osc: osc and midi both or neither"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_what_is_allowed(addition: str, expected: str) -> None:
+    assert expected in complaint(HEAD + addition)
+
+
+def test_a_missing_patch_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match="instrument new"):
+        read_patch(tmp_path / "patch.toml")
+
+
+def test_an_unknown_output_is_answered_with_those_there_are() -> None:
+    with pytest.raises(KeyError, match="posture, lift"):
+        parse(HEAD).output("nose")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("127.0.0.1:9000", ("127.0.0.1", 9000)), ("9000", ("127.0.0.1", 9000)), ("[::1]:9", ("::1", 9))],
+)
+def test_host_and_port_are_read(text: str, address: tuple[str, int]) -> None:
+    assert parse_host_port(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:0", "host:65536", "host:-1", "host:9x"])
+def test_a_wrong_port_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"1\.\.65535"):
+        parse_host_port(text)

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from instrument.patch import parse_patch
+from instrument.patch_edit import add_table, remove_value, set_value
+
+TEXT = """# my patch
+name = "Test"
+
+[smoothing]
+beta = 1.0        # quick
+
+[[output]]
+name = "lift"
+kind = "continuous"
+
+[[route]]
+from = "lift"     # how high
+osc = "/lift"
+range = [0, 10]
+"""
+
+
+def test_a_value_changes_and_comments_stay() -> None:
+    edited = set_value(TEXT, "smoothing.beta", 2.5)
+    assert edited == TEXT.replace("beta = 1.0 ", "beta = 2.5 ")
+
+
+def test_a_value_of_a_route_is_addressed_by_its_number() -> None:
+    assert set_value(TEXT, "route.1.range.2", 20) == TEXT.replace("[0, 10]", "[0, 20]")
+
+
+def test_a_table_that_was_not_there_is_made() -> None:
+    patch = parse_patch(set_value(TEXT, "features.body", "upper"), Path("p"))
+    assert patch.features.body == "upper"
+
+
+def test_the_words_true_and_false_become_booleans() -> None:
+    patch = parse_patch(set_value(TEXT, "features.mirror", "true"), Path("p"))
+    assert patch.features.mirror is True
+
+
+def test_an_added_route_comes_last() -> None:
+    patch = parse_patch(add_table(TEXT, "route", '{"from": "lift", "osc": "/more"}'), Path("p"))
+    assert [route.osc for route in patch.routes] == ["/lift", "/more"]
+
+
+def test_an_added_destination_can_be_routed_to() -> None:
+    edited = add_table(TEXT, "destination.far", '{"osc": "10.0.0.2:9000"}')
+    patch = parse_patch(set_value(edited, "route.1.to", "far"), Path("p"))
+    assert patch.routes[0].destination == "far"
+    assert patch.destinations["far"].osc == ("10.0.0.2", 9000)
+
+
+def test_a_removed_route_is_gone_and_the_rest_stays() -> None:
+    edited = remove_value(TEXT, "route.1")
+    assert parse_patch(edited, Path("p")).routes == ()
+    assert "# quick" in edited
+
+
+@pytest.mark.parametrize("key", ["route.2.osc", "route.x.osc", "output", "smoothing", "smoothing.beta.x"])
+def test_a_key_that_leads_nowhere_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=key.split(".")[0]):
+        set_value(TEXT, key, 1)
+
+
+@pytest.mark.parametrize("name", ["route", "destination.d"])
+def test_only_json_objects_are_added(name: str) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        add_table(TEXT, name, "[1]")
+
+
+def test_no_other_table_is_added() -> None:
+    with pytest.raises(ValueError, match="allowed: route, output"):
+        add_table(TEXT, "smoothing", "{}")
+
+
+def test_removing_what_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not have it"):
+        remove_value(TEXT, "smoothing.alpha")
