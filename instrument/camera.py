@@ -1,0 +1,216 @@
+"""Pictures from cameras, network streams and video files, through OpenCV.
+
+A camera is never trusted: reading happens in a thread of its own that is left behind when it
+hangs, and the device is opened afresh for as long as it takes.
+"""
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from instrument import clock
+from instrument.signals import Frame
+from instrument.source import IS_LINUX, NewestFrame, OnFrame, SourceError, SourceStatus, ignore
+
+log = logging.getLogger(__name__)
+
+STALL_S = 1.0
+"""No picture for this long means the camera is lost."""
+OPEN_S = 8.0
+"""A device that has not opened by then is tried again; slow cameras need several seconds."""
+BACKOFF_S = (0.25, 0.5, 1.0)
+"""Pauses between attempts to open it again; the last one is repeated for ever."""
+FORGOTTEN_READERS = 4
+"""Hung readers that may be left behind before we wait for one of them to end."""
+
+
+def is_there(index: int) -> bool:
+    """Whether that camera opens. May take a second or two."""
+    if IS_LINUX and not Path(f"/dev/video{index}").exists():
+        return False
+    capture = cv2.VideoCapture(index)
+    try:
+        return bool(capture.isOpened())
+    finally:
+        capture.release()
+
+
+def fit_width(image: Any, width_px: int) -> Any:
+    """The picture, scaled down to that width if it is wider."""
+    height, width = image.shape[:2]
+    if width <= width_px:
+        return image
+    return cv2.resize(image, (width_px, round(height * width_px / width)), interpolation=cv2.INTER_AREA)
+
+
+class LiveSource:
+    """A camera or a network stream, noticed within 1.5 s when it stops and picked up when it is back."""
+
+    def __init__(self, device: int | str, *, width_px: int = 640, on_frame: OnFrame = ignore) -> None:
+        self.name = f"camera:{device}" if isinstance(device, int) else device
+        self._device = device
+        self._width_px = width_px
+        self._newest = NewestFrame(on_frame)
+        self._closing = threading.Event()
+        self._state, self._detail, self._losses = "starting", "opening", 0
+        self._readers: list[_Reader] = []
+        self._thread = threading.Thread(target=self._keep_open, name="camera", daemon=True)
+        self._thread.start()
+
+    def latest(self) -> Frame | None:
+        return self._newest.take()
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(
+            name=self.name,
+            state=self._state,
+            detail=self._detail,
+            frames=self._newest.frames,
+            dropped=self._newest.dropped,
+            losses=self._losses,
+        )
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(timeout=2.0)
+
+    def _keep_open(self) -> None:
+        attempt = 0
+        while not self._closing.is_set():
+            reader = _Reader(self._device, self._width_px, self._newest)
+            self._readers = [one for one in self._readers if one.is_alive()] + [reader]
+            reader.start()
+            while not self._closing.wait(0.05) and (trouble := reader.trouble()) is None:
+                if reader.has_read and self._state != "playing":
+                    if self._state == "lost":
+                        log.warning("%s is back", self.name)
+                    self._state, self._detail, attempt = "playing", "", 0
+            reader.is_abandoned = True
+            if self._closing.is_set():
+                return
+            if self._state == "playing":
+                self._losses += 1
+                log.warning("%s: %s; trying to get it back", self.name, trouble)
+            elif attempt == 0:
+                log.warning("%s: %s; will keep trying", self.name, trouble)
+            self._state, self._detail = "lost", str(trouble)
+            self._closing.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+            attempt += 1
+            while sum(one.is_alive() for one in self._readers) > FORGOTTEN_READERS and not self._closing.wait(0.1):
+                pass
+
+
+class _Reader(threading.Thread):
+    """One attempt at a device, from opening to the first failure. Ends when abandoned, once it can."""
+
+    def __init__(self, device: int | str, width_px: int, newest: NewestFrame) -> None:
+        super().__init__(name="camera reader", daemon=True)
+        self._device = device
+        self._width_px = width_px
+        self._newest = newest
+        self._heard_at_s = clock.now_s()
+        self._trouble: str | None = None
+        self.has_read = False
+        self.is_abandoned = False
+
+    def trouble(self) -> str | None:
+        """What is wrong, or None while all is well."""
+        silent_s = clock.now_s() - self._heard_at_s
+        if self._trouble is None and silent_s > (STALL_S if self.has_read else OPEN_S):
+            return f"no picture for {silent_s:.1f} s"
+        return self._trouble
+
+    def run(self) -> None:
+        capture = _open(self._device)
+        try:
+            if not capture.isOpened():
+                self._trouble = "cannot be opened"
+                return
+            while not self.is_abandoned:
+                if not capture.grab():
+                    self._trouble = "stopped giving pictures"
+                    return
+                captured_at_s = clock.now_s()
+                is_read, image = capture.retrieve()
+                if not is_read or self.is_abandoned:
+                    continue
+                self._heard_at_s = captured_at_s
+                self.has_read = True
+                frame = Frame(
+                    number=self._newest.frames,
+                    captured_at_s=captured_at_s,
+                    image_bgr=fit_width(image, self._width_px),
+                )
+                self._newest.put(frame)
+        except cv2.error as error:
+            self._trouble = f"OpenCV gave up: {error}".splitlines()[0]
+        finally:
+            capture.release()
+
+
+def _open(device: int | str) -> cv2.VideoCapture:
+    if isinstance(device, str):
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 4000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(STALL_S * 1000)]
+        return cv2.VideoCapture(device, cv2.CAP_FFMPEG, timeouts)
+    capture = cv2.VideoCapture(device)
+    if capture.isOpened():
+        # Compressed pictures, since raw ones at this size do not fit through USB 2 at 30 a second.
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, 640)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, 480)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return capture
+
+
+class FileSource:
+    """A video file at its own speed, from the start again at its end unless `is_once`."""
+
+    def __init__(self, path: Path, *, width_px: int = 640, is_once: bool = False, on_frame: OnFrame = ignore) -> None:
+        self.name = str(path)
+        self._path = path
+        self._width_px = width_px
+        self._is_once = is_once
+        self._newest = NewestFrame(on_frame)
+        self._closing = threading.Event()
+        self._state = "starting"
+        capture = cv2.VideoCapture(str(path))
+        if not capture.isOpened() or not capture.grab():
+            raise SourceError(f"{path}: not a video that OpenCV can read; try converting it to .mp4 (H.264)")
+        self.frame_rate_hz = capture.get(cv2.CAP_PROP_FPS) or 30.0
+        capture.release()
+        self._thread = threading.Thread(target=self._play, name="video file", daemon=True)
+        self._thread.start()
+
+    def latest(self) -> Frame | None:
+        return self._newest.take()
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(name=self.name, state=self._state, frames=self._newest.frames, dropped=self._newest.dropped)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(timeout=2.0)
+
+    def _play(self) -> None:
+        started_at_s = clock.now_s()
+        number = 0
+        while not self._closing.is_set():
+            capture = cv2.VideoCapture(str(self._path))
+            while not self._closing.is_set():
+                is_read, image = capture.read()  # ahead of time, so that it arrives ready, as from a camera
+                if not is_read:
+                    break
+                image = fit_width(image, self._width_px)
+                early_s = started_at_s + number / self.frame_rate_hz - clock.now_s()
+                self._closing.wait(max(early_s, 0.0))
+                self._newest.put(Frame(number=number, captured_at_s=clock.now_s(), image_bgr=image))
+                self._state = "playing"
+                number += 1
+            capture.release()
+            if self._is_once:
+                break
+        self._state = "ended"
+        self._newest.on_frame()

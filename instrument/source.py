@@ -1,0 +1,157 @@
+"""Where frames come from: one small protocol, and the words that choose a source.
+
+A source runs by itself and keeps only the newest frame; whoever is slower than it loses the
+older ones, which are counted. This room knows nothing of what is found in a frame.
+"""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from instrument import clock
+from instrument.signals import FloatArray, Frame, Landmarks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStatus:
+    """How a source is doing."""
+
+    name: str
+    state: str
+    """`starting`, `playing`, `lost` (being retried) or `ended`."""
+    detail: str = ""
+    """Why, in words, when not playing."""
+    frames: int = 0
+    """Frames that arrived."""
+    dropped: int = 0
+    """Frames that a newer one replaced before anybody looked."""
+    losses: int = 0
+    """How often the source was lost."""
+
+
+class Source(Protocol):
+    """Something that gives frames. `on_frame` is called from any thread when there is a new one."""
+
+    def latest(self) -> Frame | None:
+        """The newest frame not yet given, or None; never waits."""
+        ...
+
+    def status(self) -> SourceStatus: ...
+
+    def close(self) -> None: ...
+
+
+OnFrame = Callable[[], None]
+
+
+def ignore() -> None:
+    """An `on_frame` for those who would rather ask."""
+
+
+@dataclass
+class NewestFrame:
+    """A place for one frame: putting replaces, taking empties."""
+
+    on_frame: OnFrame = ignore
+    frames: int = 0
+    dropped: int = 0
+    _frame: Frame | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, frame: Frame) -> None:
+        with self._lock:
+            self.frames += 1
+            self.dropped += self._frame is not None
+            self._frame = frame
+        self.on_frame()
+
+    def take(self) -> Frame | None:
+        with self._lock:
+            frame, self._frame = self._frame, None
+        return frame
+
+
+class NumbersSource:
+    """Plain numbers pushed in by the OSC server, as Wekinator's inputs.
+
+    Every message is answered by one output, so a few are queued rather than dropped.
+    """
+
+    def __init__(
+        self, *, on_frame: OnFrame = ignore, now_s: clock.Clock = clock.now_s, queue_length: int = 256
+    ) -> None:
+        self._on_frame = on_frame
+        self._now_s = now_s
+        self._queue: deque[Frame] = deque(maxlen=queue_length)
+        self._frames = 0
+        self._dropped = 0
+
+    def push(self, values: FloatArray) -> None:
+        """Takes in (N,) numbers that arrived now."""
+        captured_at_s = self._now_s()
+        landmarks = Landmarks(frame_number=self._frames, captured_at_s=captured_at_s, numbers=values)
+        self._dropped += len(self._queue) == self._queue.maxlen
+        self._queue.append(Frame(number=self._frames, captured_at_s=captured_at_s, landmarks=landmarks))
+        self._frames += 1
+        self._on_frame()
+
+    def latest(self) -> Frame | None:
+        try:
+            return self._queue.popleft()
+        except IndexError:
+            return None
+
+    def status(self) -> SourceStatus:
+        state = "playing" if self._frames else "starting"
+        detail = "" if self._frames else "waiting for /wek/inputs"
+        return SourceStatus(name="osc", state=state, detail=detail, frames=self._frames, dropped=self._dropped)
+
+    def close(self) -> None:
+        pass
+
+
+class SourceError(ValueError):
+    """A source that cannot be opened; its text says what to do."""
+
+
+def open_source(
+    name: str, *, width_px: int = 640, is_once: bool = False, on_frame: OnFrame = ignore, takes_file: Path | None = None
+) -> Source:
+    """The source of that name, already running.
+
+    `auto` (camera 0, else the demo), `demo`, `camera`, `camera:N` or `N`, `take:N` (recorded
+    landmarks), `osc` (plain numbers), an http:, https: or rtsp: URL, or a video file.
+    With `is_once`, files, takes and the demo end instead of starting over.
+
+    Raises SourceError.
+    """
+    from instrument import camera, replay  # OpenCV is not needed for numbers alone
+
+    if name == "auto":
+        name = "camera:0" if camera.is_there(0) else "demo"
+    if name == "osc":
+        return NumbersSource(on_frame=on_frame)
+    if name == "demo":
+        return replay.open_demo(width_px=width_px, is_once=is_once, on_frame=on_frame)
+    if name.startswith("take:"):
+        return replay.open_take(takes_file, name, is_once=is_once, on_frame=on_frame)
+    if name.isdigit() or name == "camera" or name.startswith("camera:"):
+        index = name.removeprefix("camera").removeprefix(":") or "0"
+        if not index.isdigit():
+            raise SourceError(f"source '{name}': '{index}' is not a camera number; try camera:0")
+        return camera.LiveSource(int(index), width_px=width_px, on_frame=on_frame)
+    if name.split(":")[0] in ("http", "https", "rtsp", "rtsps", "rtmp", "udp"):
+        return camera.LiveSource(name, width_px=width_px, on_frame=on_frame)
+    path = Path(name).expanduser()
+    if path.is_file():
+        return camera.FileSource(path, width_px=width_px, is_once=is_once, on_frame=on_frame)
+    raise SourceError(
+        f"source '{name}': no such file, and not one of auto, demo, camera:N, take:N, osc, http://..., rtsp://..."
+    )
+
+
+IS_LINUX = sys.platform.startswith("linux")
