@@ -1,0 +1,160 @@
+"""Real people on video, and a second one who must not become the performer."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from bodies import pose
+
+from instrument import assets
+from instrument.camera import fit_width
+from instrument.patch import Listen
+from instrument.signals import Frame, Landmarks
+from instrument.tracker import Follower, MediaPipeTracker, RecordedTracker, Sighting, sighting
+
+FRAME_S = 1 / 30
+
+
+def tracked(
+    video: Path, *, track: tuple[str, ...] = ("pose",), first: int = 0, last: int = 10_000
+) -> Iterator[Landmarks]:
+    tracker = MediaPipeTracker(
+        Listen(track=track), pose_model=assets.path("pose.task"), hand_model=assets.path("hand.task")
+    )
+    capture = cv2.VideoCapture(str(video))
+    for number in range(last):
+        is_read, image = capture.read()
+        if not is_read:
+            break
+        if number >= first:
+            image = fit_width(image, 640)
+            yield tracker.track(Frame(number=number, captured_at_s=10 + number * FRAME_S, image_bgr=image))
+    tracker.close()
+
+
+def middle(landmarks: Landmarks) -> Sighting:
+    assert landmarks.pose is not None
+    return sighting(landmarks.pose, landmarks.aspect, landmarks.captured_at_s)
+
+
+@pytest.fixture(scope="module")
+def demo_landmarks() -> list[Landmarks]:
+    return list(tracked(assets.path("demo.mp4")))
+
+
+def test_the_demo_performer_is_found_in_nearly_every_frame_of_the_demo(demo_landmarks: list[Landmarks]) -> None:
+    assert sum(one.is_tracked for one in demo_landmarks[:91]) >= 85
+
+
+def test_their_arms_go_up_and_down(demo_landmarks: list[Landmarks]) -> None:
+    def lifted(number: int) -> float:
+        points = demo_landmarks[number].pose
+        assert points is not None
+        return float((points[[11, 12], 1] - points[[15, 16], 1]).mean())  # how far wrists are above shoulders
+
+    assert lifted(22) > 0.05
+    assert lifted(57) > 0.05
+    assert lifted(41) < -0.05
+    assert lifted(80) < -0.05
+
+
+def test_world_coordinates_and_visibility_come_along(demo_landmarks: list[Landmarks]) -> None:
+    found = demo_landmarks[30]
+    assert found.pose is not None
+    assert found.pose_world is not None
+    assert found.pose.shape == (33, 4)
+    assert found.pose_world.shape == (33, 3)
+    assert found.pose[:, 3].max() > 0.9
+    assert np.linalg.norm(found.pose_world[11] - found.pose_world[12]) == pytest.approx(0.35, abs=0.15)  # metres
+
+
+def test_the_passer_by_never_becomes_the_performer(demo_landmarks: list[Landmarks]) -> None:
+    # The passer-by walks over the grass in the lower left while the performer is on and off the box.
+    walking = [middle(one) for one in demo_landmarks[45:200] if one.is_tracked]
+    assert len(walking) > 100
+    assert all(not (seen.x < 0.6 and seen.y > 0.6) for seen in walking)
+
+
+def test_the_performer_is_found_again_after_jumping_off(demo_landmarks: list[Landmarks]) -> None:
+    landed = [middle(one) for one in demo_landmarks[205:] if one.is_tracked]
+    assert len(landed) >= 15
+    assert all(seen.x > 1.0 for seen in landed)
+
+
+@pytest.mark.parametrize("video", ["balance_front.mp4", "two_people.mp4"])
+def test_one_of_several_people_is_followed_throughout(video: str, shared_recordings: Path) -> None:
+    found = [middle(one) for one in tracked(shared_recordings / "video" / video) if one.is_tracked]
+    assert len(found) >= 95
+    steps = [np.hypot(b.x - a.x, b.y - a.y) / a.torso for a, b in pairwise(found)]
+    assert max(steps) < 0.5
+
+
+def test_hands_are_the_performers_own_when_the_body_is_tracked_too(shared_recordings: Path) -> None:
+    found = list(tracked(shared_recordings / "video" / "two_people.mp4", track=("pose", "hands"), first=50))
+    near = []
+    for one in found:
+        for hand, wrist in ((one.left_hand, 15), (one.right_hand, 16)):
+            if hand is not None and one.pose is not None:
+                assert hand.shape == (21, 3)
+                scale = np.array([one.aspect, 1.0])
+                near.append(np.linalg.norm((hand[0, :2] - one.pose[wrist, :2]) * scale) / middle(one).torso)
+    assert len(near) >= 10
+    assert max(near) <= 0.6
+
+
+def test_nobody_in_the_picture_is_nobody() -> None:
+    tracker = MediaPipeTracker(Listen(), pose_model=assets.path("pose.task"), hand_model=None)
+    grey = np.full((360, 640, 3), 128, dtype=np.uint8)
+    assert not tracker.track(Frame(number=0, captured_at_s=1.0, image_bgr=grey)).is_tracked
+    tracker.close()
+
+
+def test_a_clock_that_stands_still_does_not_stop_tracking() -> None:
+    tracker = MediaPipeTracker(Listen(), pose_model=assets.path("pose.task"), hand_model=None)
+    grey = np.full((360, 640, 3), 128, dtype=np.uint8)
+    for number in range(3):
+        tracker.track(Frame(number=number, captured_at_s=1.0, image_bgr=grey))
+    tracker.close()
+
+
+def test_recorded_landmarks_pass_as_they_are() -> None:
+    landmarks = Landmarks(frame_number=0, captured_at_s=0.0, pose=pose(0.5))
+    assert RecordedTracker().track(Frame(number=0, captured_at_s=0.0, landmarks=landmarks)) is landmarks
+
+
+def test_the_first_body_seen_is_the_performer() -> None:
+    assert Follower(4.0).accept(Sighting(0.3, 0.5, 0.2, 0.0))
+
+
+def test_somebody_elsewhere_in_the_next_frame_is_a_stranger() -> None:
+    follower = Follower(4.0)
+    follower.accept(Sighting(0.3, 0.5, 0.2, 0.0))
+    assert not follower.accept(Sighting(1.2, 0.5, 0.2, FRAME_S))
+
+
+def test_somebody_of_another_size_in_the_same_place_is_a_stranger() -> None:
+    follower = Follower(4.0)
+    follower.accept(Sighting(0.3, 0.5, 0.1, 0.0))
+    assert not follower.accept(Sighting(0.3, 0.5, 0.4, FRAME_S))
+
+
+def test_a_walking_performer_is_followed() -> None:
+    follower = Follower(4.0)
+    assert all(follower.accept(Sighting(0.01 * n, 0.5, 0.2, n * FRAME_S)) for n in range(100))
+
+
+def test_after_a_while_anybody_may_take_over() -> None:
+    follower = Follower(4.0)
+    follower.accept(Sighting(0.3, 0.5, 0.2, 0.0))
+    assert not follower.accept(Sighting(9.0, 0.5, 0.2, 3.9))
+    assert follower.accept(Sighting(9.0, 0.5, 0.2, 4.1))
+
+
+def test_forgetting_lets_anybody_be_the_performer() -> None:
+    follower = Follower(4.0)
+    follower.accept(Sighting(0.3, 0.5, 0.2, 0.0))
+    follower.forget()
+    assert follower.accept(Sighting(9.0, 0.5, 0.2, FRAME_S))
