@@ -1,0 +1,566 @@
+"""Landmarks become features: named, body-relative float32 numbers, never NaN.
+
+Where the body stands in the picture, and how large it is, make no difference: points are
+measured from the body's own centre, in its own length. One `FeatureExtractor` serves the live
+frame (a sequence of one) and whole takes, so both give the same numbers.
+
+This room knows nothing of takes, models or outputs beyond the feature groups they name.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
+from instrument.signals import (
+    HAND_LANDMARKS,
+    POSE_LANDMARKS,
+    Features,
+    FloatArray,
+    Landmarks,
+    LandmarkSequence,
+    landmark_sequence,
+)
+from instrument.smoothing import OneEuroFilter
+
+VERSION = 1
+"""Grows whenever a feature changes its meaning; models of another version are trained again."""
+
+FORGET_AFTER_S = 0.3
+"""A gap in tracking longer than this starts smoothing, velocities and windows afresh."""
+
+VELOCITY_SPAN_S = 0.1
+"""Velocities are measured over this long, so that jitter in frame times does not show."""
+
+LIMIT = 5.0
+"""Positions and distances are clipped to this many body lengths, velocities to ten times it."""
+
+
+def _pose_index(*names: str) -> list[int]:
+    return [POSE_LANDMARKS.index(name) for name in names]
+
+
+def _both(*names: str) -> list[str]:
+    return [f"{side}_{name}" for name in names for side in ("left", "right")]
+
+
+_POINTS = {
+    "full": ["nose", *_both("ear", "shoulder", "elbow", "wrist", "index", "hip", "knee", "ankle", "foot_index")],
+    "upper": ["nose", *_both("eye", "ear", "shoulder", "elbow", "wrist", "index", "thumb", "pinky")],
+}
+_JOINTS = {
+    "full": {
+        **{f"{s}_elbow": (f"{s}_shoulder", f"{s}_elbow", f"{s}_wrist") for s in ("left", "right")},
+        **{f"{s}_shoulder": (f"{s}_hip", f"{s}_shoulder", f"{s}_elbow") for s in ("left", "right")},
+        **{f"{s}_hip": (f"{s}_shoulder", f"{s}_hip", f"{s}_knee") for s in ("left", "right")},
+        **{f"{s}_knee": (f"{s}_hip", f"{s}_knee", f"{s}_ankle") for s in ("left", "right")},
+    },
+    "upper": {
+        **{f"{s}_elbow": (f"{s}_shoulder", f"{s}_elbow", f"{s}_wrist") for s in ("left", "right")},
+        "left_shoulder": ("right_shoulder", "left_shoulder", "left_elbow"),
+        "right_shoulder": ("left_shoulder", "right_shoulder", "right_elbow"),
+    },
+}
+_LIMBS = {
+    "full": [
+        (f"{s}_{a}", f"{s}_{b}")
+        for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+        for s in ("left", "right")
+    ],
+    "upper": [
+        *((f"{s}_{a}", f"{s}_{b}") for a, b in (("shoulder", "elbow"), ("elbow", "wrist")) for s in ("left", "right")),
+        ("left_shoulder", "right_shoulder"),
+        ("left_ear", "right_ear"),
+    ],
+}
+_PAIRS = {
+    "full": [
+        ("left_wrist", "right_wrist"),
+        *((f"{s}_wrist", other) for other in ("nose",) for s in ("left", "right")),
+        *((f"{s}_wrist", f"{s}_{other}") for other in ("shoulder", "hip", "knee", "ankle") for s in ("left", "right")),
+        ("left_wrist", "right_shoulder"),
+        ("right_wrist", "left_shoulder"),
+        ("left_elbow", "right_elbow"),
+        ("left_knee", "right_knee"),
+        ("left_ankle", "right_ankle"),
+        ("left_hip", "left_ankle"),
+        ("right_hip", "right_ankle"),
+    ],
+    "upper": [
+        ("left_wrist", "right_wrist"),
+        ("left_elbow", "right_elbow"),
+        *((f"{s}_wrist", other) for other in ("nose",) for s in ("left", "right")),
+        *((f"{s}_wrist", f"{s}_{other}") for other in ("shoulder", "ear") for s in ("left", "right")),
+        ("left_wrist", "right_shoulder"),
+        ("right_wrist", "left_shoulder"),
+        ("left_index", "left_thumb"),
+        ("right_index", "right_thumb"),
+    ],
+}
+_MOVING = {
+    "full": ["nose", *_both("elbow", "wrist", "hip", "knee", "ankle")],
+    "upper": ["nose", *_both("shoulder", "elbow", "wrist", "index")],
+}
+_TRAILED = {"full": ["nose", *_both("elbow", "wrist", "ankle")], "upper": ["nose", *_both("elbow", "wrist")]}
+_STATISTICS = ("mean", "sd", "min", "max")
+_TIPS = ("wrist", "thumb_tip", "index_tip", "middle_tip", "ring_tip", "pinky_tip")
+_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+_HAND_PAIRS = np.triu_indices(len(HAND_LANDMARKS), k=1)
+_HAND_BENDS = np.array([(0 if k == 0 else 4 * f + k, 4 * f + k + 1, 4 * f + k + 2) for f in range(5) for k in range(3)])
+_HAND_TIPS = np.array([HAND_LANDMARKS.index(name) for name in _TIPS])
+_MIRRORED_POSE = _pose_index(
+    *(
+        name.replace("left", "#").replace("right", "left").replace("#", "right")  # left_eye <-> right_eye
+        for name in POSE_LANDMARKS
+    )
+)
+
+
+class FeatureExtractor:
+    """Turns landmarks into the features that any output of the patch uses, frame by frame."""
+
+    def __init__(self, patch: Patch) -> None:
+        self._patch = patch
+        self._groups = _groups(patch)
+        self.names = feature_names(patch)
+        self._plain = _Extraction(patch, self._groups)
+        self._mirrored = _Extraction(patch, self._groups) if patch.features.mirror else None
+
+    def reset(self) -> None:
+        """Forgets what came before, as at the start of a take."""
+        self._plain.reset()
+        if self._mirrored:
+            self._mirrored.reset()
+
+    def update(self, landmarks: Landmarks) -> Features:
+        """The features of one live frame."""
+        values = None
+        if landmarks.is_tracked:
+            values = self.extract(landmark_sequence([landmarks], _parts(self._patch)))[0]
+        return Features(frame_number=landmarks.frame_number, captured_at_s=landmarks.captured_at_s, values=values)
+
+    def extract(self, sequence: LandmarkSequence) -> FloatArray:
+        """(T, F): the features of T more frames; rows without a body are 0."""
+        values = self._plain.extract(sequence)
+        if self._mirrored is not None:
+            other = self._mirrored.extract(_mirror(sequence))
+            # The mean and the difference of a gesture and its mirror image are the same for both.
+            values = np.concatenate([(values + other) / 2, np.abs(values - other) / 2], axis=1)
+        return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def extract(patch: Patch, sequence: LandmarkSequence) -> FloatArray:
+    """(T, F): the features of a whole take."""
+    return FeatureExtractor(patch).extract(sequence)
+
+
+def with_inputs(patch: Patch, count: int) -> Patch:
+    """The patch with the count of its plain numbers settled, for patches that take what comes."""
+    return dataclasses.replace(patch, listen=dataclasses.replace(patch.listen, inputs=count))
+
+
+def feature_names(patch: Patch) -> tuple[str, ...]:
+    """(F,): the name of every feature, such as `positions.left_wrist.y`."""
+    names = [f"{group}.{name}" for group in _groups(patch) for name in _group_names(patch, group)]
+    if patch.features.mirror:
+        return (*(f"{name}.even" for name in names), *(f"{name}.odd" for name in names))
+    return tuple(names)
+
+
+def feature_columns(patch: Patch, output: Output) -> NDArray[np.intp]:
+    """Which columns of the features that output learns from.
+
+    Raises ValueError when the output picks an input number there is not.
+    """
+    columns: list[int] = []
+    start = 0
+    for group in _groups(patch):
+        width = len(_group_names(patch, group))
+        if group in output.features:
+            columns.extend(range(start, start + width))
+        start += width
+    if output.inputs:
+        of_input = (lambda name: int(name.split(".")[1])) if patch.listen.is_numbers else None
+        names = feature_names(patch)
+        if of_input:
+            columns = [column for column in columns if of_input(names[column]) in output.inputs]
+            there = patch.listen.inputs
+        else:
+            there = len(columns)
+            columns = [columns[number - 1] for number in output.inputs if number <= there]
+        if max(output.inputs) > there:
+            raise ValueError(f"output '{output.name}': input {max(output.inputs)} picked, but there are {there}")
+    if patch.features.mirror:
+        columns += [column + start for column in columns]
+    return np.array(columns, dtype=np.intp)
+
+
+def feature_fingerprint(patch: Patch, output: Output) -> str:
+    """A short text that changes with everything that changes what this output's features mean."""
+    names = feature_names(patch)
+    meaning = {
+        "version": VERSION,
+        "names": [names[column] for column in feature_columns(patch, output)],
+        "smoothing": dataclasses.asdict(patch.smoothing),
+        "options": dataclasses.asdict(patch.features),
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _groups(patch: Patch) -> tuple[str, ...]:
+    """The feature groups any output uses, in the order they are listed in the docs."""
+    used = {group for output in patch.outputs for group in output.features}
+    return tuple(group for group in POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES if group in used)
+
+
+def _parts(patch: Patch) -> tuple[str, ...]:
+    if patch.listen.is_numbers:
+        return ("numbers",)
+    parts: tuple[str, ...] = ()
+    if "pose" in patch.listen.track:
+        parts += ("pose",)
+    if "hands" in patch.listen.track:
+        parts += ("left_hand", "right_hand")
+    return parts
+
+
+def _group_names(patch: Patch, group: str) -> list[str]:
+    body = patch.features.body
+    trailed = [*_xy(_TRAILED[body]), "speed"]
+    tips = [f"{side}.{name}" for side in ("left", "right") for name in _xy(_TIPS)]
+    numbers = [f"{number}" for number in range(1, patch.listen.inputs + 1)]
+    names: dict[str, list[str]] = {
+        "positions": _xy(_POINTS[body]),
+        "angles": [*_JOINTS[body], *(f"{a}-{b}.{axis}" for a, b in _LIMBS[body] for axis in ("right", "down"))],
+        "distances": [f"{a}-{b}" for a, b in _PAIRS[body]],
+        "velocities": _xy(_MOVING[body]),
+        "energy": ["all", "left", "right"],
+        "windowed": _statistics(trailed),
+        "differences": _differences(trailed),
+        "hands": [
+            f"{side}.{name}"
+            for side in ("left", "right")
+            for name in (
+                "present",
+                *(f"{finger}_bend{k}" for finger in _FINGERS for k in (1, 2, 3)),
+                "palm.right",
+                "palm.down",
+                *(f"{HAND_LANDMARKS[a]}-{HAND_LANDMARKS[b]}" for a, b in zip(*_HAND_PAIRS, strict=True)),
+            )
+        ],
+        "hand_velocities": tips,
+        "hand_windowed": _statistics(tips),
+        "hand_differences": _differences(tips),
+        "numbers": numbers,
+        "number_velocities": numbers,
+        "number_windowed": _statistics(numbers),
+        "number_differences": _differences(numbers),
+    }
+    return names[group]
+
+
+def _xy(names: Iterable[str]) -> list[str]:
+    return [f"{name}.{axis}" for name in names for axis in ("x", "y")]
+
+
+def _statistics(names: list[str]) -> list[str]:
+    return [f"{name}.{statistic}" for statistic in _STATISTICS for name in names]
+
+
+def _differences(names: list[str]) -> list[str]:
+    return [f"{name}.{order}" for order in ("first", "second") for name in names]
+
+
+def _mirror(sequence: LandmarkSequence) -> LandmarkSequence:
+    """The sequence as a mirror shows it: x flipped, left and right exchanged."""
+    flip = np.array([-1, 1, 1], dtype=np.float32)
+    pose = None
+    if sequence.pose is not None:
+        pose = sequence.pose[:, _MIRRORED_POSE].copy()
+        pose[..., 0] *= -1
+    return dataclasses.replace(
+        sequence,
+        pose=pose,
+        left_hand=None if sequence.right_hand is None else sequence.right_hand * flip,
+        right_hand=None if sequence.left_hand is None else sequence.left_hand * flip,
+    )
+
+
+class _Extraction:
+    """The stateful part: smoothing filters and the recent past."""
+
+    def __init__(self, patch: Patch, groups: tuple[str, ...]) -> None:
+        self._patch = patch
+        self._groups = groups
+        self._width = sum(len(_group_names(patch, group)) for group in groups)
+        self._pose_filter = OneEuroFilter(patch.smoothing)
+        self._hand_filters = (OneEuroFilter(patch.smoothing), OneEuroFilter(patch.smoothing))
+        self._window_s = patch.features.window_s
+        self._trails = {"pose": _Trail(), "hands": _Trail(), "numbers": _Trail()}
+        self._last_pose_s = -np.inf
+        self._last_hand_s = [-np.inf, -np.inf]
+        body = patch.features.body
+        self._points = _pose_index(*_POINTS[body])
+        self._moving = _pose_index(*_MOVING[body])
+        self._trailed = _pose_index(*_TRAILED[body])
+        self._joints = np.array([_pose_index(*joint) for joint in _JOINTS[body].values()])
+        self._limbs = np.array([_pose_index(*limb) for limb in _LIMBS[body]])
+        self._pairs = np.array([_pose_index(*pair) for pair in _PAIRS[body]])
+        self._left_moving = [i for i, name in enumerate(_MOVING[body]) if name.startswith("left")]
+        self._right_moving = [i for i, name in enumerate(_MOVING[body]) if name.startswith("right")]
+
+    def reset(self) -> None:
+        self._last_pose_s = -np.inf
+        self._last_hand_s = [-np.inf, -np.inf]
+        for trail in self._trails.values():
+            trail.clear()
+
+    def extract(self, sequence: LandmarkSequence) -> FloatArray:
+        columns: dict[str, FloatArray] = {}
+        used = set(self._groups)
+        if sequence.pose is not None and used & set(POSE_FEATURES):
+            columns |= self._pose_columns(sequence.pose, sequence, used)
+        if used & set(HAND_FEATURES) and sequence.left_hand is not None and sequence.right_hand is not None:
+            columns |= self._hand_columns((sequence.left_hand, sequence.right_hand), sequence, used)
+        if used & set(NUMBER_FEATURES) and sequence.numbers is not None:
+            columns |= self._number_columns(sequence.numbers, sequence, used)
+        blank = np.zeros((len(sequence), 0), dtype=np.float32)
+        for group in self._groups:
+            if group not in columns:
+                columns[group] = np.zeros((len(sequence), len(_group_names(self._patch, group))), dtype=np.float32)
+        return np.concatenate([blank, *(columns[group] for group in self._groups)], axis=1, dtype=np.float32)
+
+    def _pose_columns(self, pose: FloatArray, sequence: LandmarkSequence, used: set[str]) -> dict[str, FloatArray]:
+        found = ~np.isnan(pose).any(axis=(1, 2))
+        points = np.nan_to_num(pose[:, :, :2])
+        points[:, :, 0] *= sequence.aspect[:, None]  # from here on x and y are in picture heights
+        visibility = np.nan_to_num(pose[:, :, 3])
+        is_upper = self._patch.features.body == "upper"
+        lengths = _body_length(points, is_upper)
+        is_afresh = np.zeros(len(points), dtype=bool)
+        for t in np.flatnonzero(found):
+            if sequence.times_s[t] - self._last_pose_s > FORGET_AFTER_S:
+                self._pose_filter.reset()
+                is_afresh[t] = True
+            self._last_pose_s = sequence.times_s[t]
+            points[t] = self._pose_filter.update(
+                points[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
+            )
+        length = _body_length(points, is_upper)
+        centre = _middle(points, "shoulder") if is_upper else _middle(points, "hip")
+        body = (points - centre[:, None]) / length[:, None, None]
+        np.clip(body, -LIMIT, LIMIT, out=body)
+        columns: dict[str, FloatArray] = {}
+        if "positions" in used:
+            columns["positions"] = body[:, self._points].reshape(len(body), -1)
+        if "angles" in used:
+            a, b, c = (body[:, self._joints[:, corner]] for corner in range(3))
+            limbs = body[:, self._limbs[:, 1]] - body[:, self._limbs[:, 0]]
+            directions = limbs / (np.linalg.norm(limbs, axis=2, keepdims=True) + np.float32(0.05))
+            columns["angles"] = np.concatenate([_bend(a, b, c), directions.reshape(len(body), -1)], axis=1)
+        if "distances" in used:
+            columns["distances"] = np.linalg.norm(body[:, self._pairs[:, 0]] - body[:, self._pairs[:, 1]], axis=2)
+        if used & {"velocities", "energy", "windowed", "differences"}:
+            # Movement is that of the body in the picture as well as that of its limbs.
+            place = points[:, self._moving]
+            seen = np.clip((visibility - 0.2) / 0.4, 0.0, 1.0)[:, self._moving, None]
+            speeds = np.zeros((len(body), len(self._moving), 2), dtype=np.float32)
+            trailed = np.zeros((len(body), 2 * len(self._trailed) + 1), dtype=np.float32)
+            trailed[:, :-1] = body[:, self._trailed].reshape(len(body), -1)
+            dynamic = np.zeros((len(body), 6 * trailed.shape[1]), dtype=np.float32)
+            trail = self._trails["pose"]
+            for t in np.flatnonzero(found):
+                time_s = float(sequence.times_s[t])
+                if is_afresh[t]:
+                    trail.clear()
+                then, then_s = trail.since(time_s - VELOCITY_SPAN_S, "place", default=place[t])
+                if time_s > then_s:
+                    speeds[t] = (place[t] - then) / (length[t] * np.float32(time_s - then_s))
+                np.clip(speeds[t], -10 * LIMIT, 10 * LIMIT, out=speeds[t])
+                speeds[t] *= seen[t]
+                trailed[t, -1] = np.linalg.norm(speeds[t], axis=1).mean()
+                trail.append(
+                    time_s,
+                    self._window_s + VELOCITY_SPAN_S,
+                    place=place[t].copy(),
+                    trailed=trailed[t].copy(),
+                )
+                dynamic[t] = trail.statistics(time_s, self._window_s, "trailed")
+            speed = np.linalg.norm(speeds, axis=2)
+            columns["velocities"] = speeds.reshape(len(body), -1)
+            sides = (slice(None), self._left_moving, self._right_moving)
+            columns["energy"] = np.stack([speed[:, side].mean(axis=1) for side in sides], axis=1)
+            split = 4 * trailed.shape[1]
+            columns["windowed"], columns["differences"] = dynamic[:, :split], dynamic[:, split:]
+        for column in columns.values():
+            column[~found] = 0.0
+        return columns
+
+    def _hand_columns(
+        self, hands: tuple[FloatArray, FloatArray], sequence: LandmarkSequence, used: set[str]
+    ) -> dict[str, FloatArray]:
+        count = len(sequence)
+        shapes, tips, palms, founds = [], [], [], []
+        for side, hand in enumerate(hands):
+            found = ~np.isnan(hand).any(axis=(1, 2))
+            points = np.nan_to_num(hand)
+            points[:, :, 0] *= sequence.aspect[:, None]
+            points[:, :, 2] *= sequence.aspect[:, None]
+            flat = points[:, :, :2].copy()
+            lengths = _palm_length(flat)
+            for t in np.flatnonzero(found):
+                if sequence.times_s[t] - self._last_hand_s[side] > FORGET_AFTER_S:
+                    self._hand_filters[side].reset()
+                self._last_hand_s[side] = sequence.times_s[t]
+                flat[t] = self._hand_filters[side].update(
+                    flat[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
+                )
+            length = _palm_length(flat)
+            palm = np.clip((flat - flat[:, :1]) / length[:, None, None], -LIMIT, LIMIT)
+            bends = _bend(*(palm[:, _HAND_BENDS[:, corner]] for corner in range(3)))
+            direction = palm[:, 9] / (np.linalg.norm(palm[:, 9], axis=1, keepdims=True) + np.float32(0.05))
+            spans = np.linalg.norm(palm[:, _HAND_PAIRS[0]] - palm[:, _HAND_PAIRS[1]], axis=2)
+            shape = np.concatenate([np.ones((count, 1), dtype=np.float32), bends, direction, spans], axis=1)
+            shape[~found] = 0.0
+            shapes.append(shape)
+            tips.append(np.where(found[:, None, None], flat[:, _HAND_TIPS], 0.0))
+            palms.append(length)
+            founds.append(found)
+        columns = {"hands": np.concatenate(shapes, axis=1)}
+        if used & {"hand_velocities", "hand_windowed", "hand_differences"}:
+            place = np.concatenate([tip.reshape(count, -1) for tip in tips], axis=1).astype(np.float32)
+            here = np.repeat(np.stack(founds, axis=1), place.shape[1] // 2, axis=1)
+            unit = np.repeat(np.stack(palms, axis=1), place.shape[1] // 2, axis=1)
+            velocity, windowed, differences = self._dynamic_columns("hands", place, here, unit, sequence.times_s)
+            columns |= {
+                "hand_velocities": velocity,
+                "hand_windowed": windowed,
+                "hand_differences": differences,
+            }
+        return columns
+
+    def _number_columns(self, numbers: FloatArray, sequence: LandmarkSequence, used: set[str]) -> dict[str, FloatArray]:
+        width = self._patch.listen.inputs
+        if numbers.shape[1] != width:
+            raise ValueError(f"{numbers.shape[1]} numbers came, but this patch has {width} inputs")
+        values = np.nan_to_num(numbers)
+        columns = {"numbers": values}
+        if used & {"number_velocities", "number_windowed", "number_differences"}:
+            here = np.ones_like(values, dtype=bool)
+            unit = np.ones_like(values)
+            velocity, windowed, differences = self._dynamic_columns("numbers", values, here, unit, sequence.times_s)
+            columns |= {
+                "number_velocities": velocity,
+                "number_windowed": windowed,
+                "number_differences": differences,
+            }
+        return columns
+
+    def _dynamic_columns(
+        self,
+        name: str,
+        values: FloatArray,
+        here: NDArray[np.bool_],
+        unit: FloatArray,
+        times_s: NDArray[np.float64],
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Velocities (in `unit` a second), window statistics and differences of (T, V) values; 0 where not `here`.
+
+        The windows of hands run over velocities, since where a hand is in the picture must not matter.
+        """
+        velocity = np.zeros_like(values)
+        dynamic = np.zeros((len(values), 6 * values.shape[1]), dtype=np.float32)
+        trail = self._trails[name]
+        for t in np.flatnonzero(here.any(axis=1)):
+            time_s = float(times_s[t])
+            if time_s - trail.newest_s > FORGET_AFTER_S and name != "numbers":
+                trail.clear()
+            then, then_s = trail.since(time_s - VELOCITY_SPAN_S, "place", default=values[t])
+            was_here, _ = trail.since(time_s - VELOCITY_SPAN_S, "here", default=here[t])
+            if time_s > then_s:
+                velocity[t] = (values[t] - then) / (unit[t] * np.float32(time_s - then_s)) * (here[t] & was_here)
+            if name != "numbers":
+                np.clip(velocity[t], -10 * LIMIT, 10 * LIMIT, out=velocity[t])
+            trailed = values[t] if name == "numbers" else velocity[t]
+            trail.append(
+                time_s,
+                self._window_s + VELOCITY_SPAN_S,
+                place=values[t].copy(),
+                here=here[t].copy(),
+                trailed=trailed.copy(),
+            )
+            dynamic[t] = trail.statistics(time_s, self._window_s, "trailed")
+        split = 4 * values.shape[1]
+        return velocity, dynamic[:, :split], dynamic[:, split:]
+
+
+class _Trail:
+    """The recent past of some arrays, bounded by time."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._times_s: list[float] = []
+        self._rows: list[dict[str, NDArray[Any]]] = []
+
+    @property
+    def newest_s(self) -> float:
+        return self._times_s[-1] if self._times_s else -np.inf
+
+    def append(self, time_s: float, keep_s: float, **row: NDArray[Any]) -> None:
+        self._times_s.append(time_s)
+        self._rows.append(row)
+        while len(self._times_s) > 2 and self._times_s[0] < time_s - keep_s:
+            del self._times_s[0], self._rows[0]
+
+    def since(self, time_s: float, name: str, *, default: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        """The oldest row not older than `time_s` (else the newest) and its time."""
+        if not self._rows:
+            return default, np.inf
+        index = next((i for i, then_s in enumerate(self._times_s) if then_s >= time_s), len(self._rows) - 1)
+        return self._rows[index][name], self._times_s[index]
+
+    def statistics(self, time_s: float, window_s: float, name: str) -> FloatArray:
+        """(6 V,): mean, sd, min and max over the window, then its first and second difference."""
+        rows = np.stack(
+            [row[name] for row, then_s in zip(self._rows, self._times_s, strict=True) if then_s >= time_s - window_s]
+        )
+        first = rows[-1] - rows[0]
+        second = rows[-1] - 2 * rows[len(rows) // 2] + rows[0]
+        return np.concatenate([rows.mean(axis=0), rows.std(axis=0), rows.min(axis=0), rows.max(axis=0), first, second])
+
+
+def _middle(points: FloatArray, name: str) -> FloatArray:
+    left, right = _pose_index(f"left_{name}", f"right_{name}")
+    return (points[:, left] + points[:, right]) / np.float32(2)
+
+
+def _body_length(points: FloatArray, is_upper: bool) -> FloatArray:
+    """(T,): the torso, in picture heights; what is largest of measures that foreshorten differently."""
+    left, right = _pose_index("left_shoulder", "right_shoulder")
+    shoulders = np.linalg.norm(points[:, left] - points[:, right], axis=1)
+    if is_upper:
+        other = 1.5 * np.linalg.norm(points[:, 0] - _middle(points, "shoulder"), axis=1)
+    else:
+        other = np.linalg.norm(_middle(points, "shoulder") - _middle(points, "hip"), axis=1)
+    return np.maximum(np.maximum(shoulders, other), 1e-3).astype(np.float32)
+
+
+def _palm_length(flat: FloatArray) -> FloatArray:
+    """(T,): wrist to middle knuckle, or the width of the palm where that is foreshortened."""
+    along = np.linalg.norm(flat[:, 9] - flat[:, 0], axis=1)
+    across = np.linalg.norm(flat[:, 5] - flat[:, 17], axis=1)
+    return np.maximum(np.maximum(along, across), 1e-3).astype(np.float32)
+
+
+def _bend(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
+    """The angle at b, 0 (folded) to 1 (straight); 0.5 where a limb has no length."""
+    u, v = a - b, c - b
+    cosine = (u * v).sum(axis=2) / (np.linalg.norm(u, axis=2) * np.linalg.norm(v, axis=2) + np.float32(1e-4))
+    return (np.arccos(np.clip(cosine, -1.0, 1.0)) / np.float32(np.pi)).astype(np.float32)
