@@ -1,0 +1,165 @@
+"""Runs the trained models on the features of each frame.
+
+Knows models and the patch's outputs, not where models come from nor what predictions become.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.features import feature_columns, feature_fingerprint, feature_names
+from instrument.kernels.cpu import FrameForward
+from instrument.models.trained import TrainedModel
+from instrument.patch import Output, Patch
+from instrument.signals import ClassPrediction, ContinuousPrediction, Features, FloatArray, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """Whether an output has a model that runs, and why not."""
+
+    output: str
+    kind: str
+    model_id: str | None
+    classes: tuple[str, ...]
+    """Those the model knows, in the order of its confidences."""
+    is_running: bool
+    reason: str | None
+    """Why it is not running, in words."""
+
+
+def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
+    """Why that model cannot be run for that output of the patch, in words; None when it can."""
+    again = "train again"
+    if model.output != output.name:
+        return f"this model was learned for output '{model.output}', not '{output.name}'; {again}"
+    if model.kind != output.kind:
+        return f"the model gives a {model.kind} output, the patch wants {output.kind}; {again}"
+    try:
+        columns = feature_columns(patch, output)
+    except ValueError as error:
+        return str(error)
+    names = feature_names(patch)
+    wanted = tuple(names[column] for column in columns)
+    if model.feature_names != wanted:
+        return (
+            f"the model learned from {len(model.feature_names)} features, the patch now gives {len(wanted)}"
+            f"{_first_difference(model.feature_names, wanted)}; {again}"
+        )
+    if model.feature_fingerprint != feature_fingerprint(patch, output):
+        return f"features have another meaning since the model learned (smoothing, body, window or version); {again}"
+    unknown = [name for name in model.classes if output.classes and name not in output.classes]
+    if unknown:
+        return f"the model knows '{unknown[0]}', but the patch allows {', '.join(output.classes)}; {again}"
+    if model.kind == "continuous" and (model.low, model.high) != (output.low, output.high):
+        return (
+            f"the model learned the range {model.low:g}..{model.high:g}, "
+            f"the patch wants {output.low:g}..{output.high:g}; {again}"
+        )
+    return None
+
+
+class Predictor:
+    """Says what every output sees in each frame, from one thread; `replace` may come from another."""
+
+    def __init__(self, patch: Patch) -> None:
+        self._patch = patch
+        self._runners: tuple[_Runner, ...] = ()
+        self._status: dict[str, ModelStatus] = {}
+        self.enabled = {output.name for output in patch.outputs}
+        """Outputs that are to run; take a name out to silence it."""
+        self.replace({})
+
+    def replace(self, models: Mapping[str, TrainedModel]) -> None:
+        """Takes these models (by output) instead of those before; the next frame sees all of them or none."""
+        runners, status = [], {}
+        for output in self._patch.outputs:
+            model = models.get(output.name)
+            reason = "no model yet; record takes and train" if model is None else fits(model, self._patch, output)
+            if model is not None and reason is None:
+                runners.append(_Runner(model, feature_columns(self._patch, output), len(feature_names(self._patch))))
+            status[output.name] = ModelStatus(
+                output=output.name,
+                kind=output.kind,
+                model_id=model.model_id if model else None,
+                classes=model.classes if model else (),
+                is_running=reason is None,
+                reason=reason,
+            )
+        self._status = status
+        self._runners = tuple(runners)
+
+    def predict(self, features: Features, is_tracked: bool) -> Prediction:
+        """What the running models say about one frame; nothing without a body.
+
+        An output whose model gives no finite number (inputs of an absurd size) is left out.
+        """
+        outputs: dict[str, ClassPrediction | ContinuousPrediction] = {}
+        values = features.values
+        if is_tracked and values is not None:
+            with np.errstate(over="ignore", invalid="ignore"):  # seen in what comes out
+                for runner in self._runners:
+                    if runner.output in self.enabled and (prediction := runner.predict(values)) is not None:
+                        outputs[runner.output] = prediction
+        return Prediction(
+            frame_number=features.frame_number,
+            captured_at_s=features.captured_at_s,
+            outputs=outputs,
+            is_tracked=is_tracked,
+        )
+
+    def status(self) -> tuple[ModelStatus, ...]:
+        """One for every output of the patch, in its order."""
+        return tuple(
+            one if one.output in self.enabled or not one.is_running else _switched_off(one)
+            for one in self._status.values()
+        )
+
+
+class _Runner:
+    """One model with the buffers it runs in."""
+
+    def __init__(self, model: TrainedModel, columns: NDArray[np.intp], feature_count: int) -> None:
+        self.output = model.output
+        self._classes = model.classes
+        self._low, self._span = model.low, model.high - model.low
+        self._columns = None if np.array_equal(columns, np.arange(feature_count)) else columns
+        self._picked = np.empty(len(columns), dtype=np.float32)
+        self._forward = FrameForward(model.layers)
+
+    def predict(self, values: FloatArray) -> ClassPrediction | ContinuousPrediction | None:
+        if self._columns is not None:
+            values = values.take(self._columns, out=self._picked, mode="clip")  # other modes make a copy first
+        given = self._forward(values)
+        if not self._classes:
+            value = float(given[0])
+            if not math.isfinite(value):
+                return None
+            return ContinuousPrediction(value=self._low + self._span * min(max(value, 0.0), 1.0))
+        highest = given.max()
+        if not math.isfinite(highest):
+            return None
+        confidences = np.exp(given - highest)
+        confidences /= confidences.sum()
+        return ClassPrediction(classes=self._classes, confidences=confidences)
+
+
+def _switched_off(status: ModelStatus) -> ModelStatus:
+    return ModelStatus(
+        output=status.output,
+        kind=status.kind,
+        model_id=status.model_id,
+        classes=status.classes,
+        is_running=False,
+        reason="switched off",
+    )
+
+
+def _first_difference(had: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    for one, other in zip(had, wanted, strict=False):
+        if one != other:
+            return f" (first difference: '{one}' is now '{other}')"
+    return ""

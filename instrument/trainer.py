@@ -1,0 +1,231 @@
+"""The trainer process: kept warm, trains when told to, and answers while it does.
+
+    python -m instrument.trainer --engine HOST:PORT
+
+It speaks OSC over UDP on this machine only. In come `/train` (job, project folder, outputs with
+commas between, none for all) and `/cancel` (job). Out to the engine, under `/instrument/trainer/`,
+go `hello` (port, process id) once it is warm and every half second from then on, and for each job
+`progress` (job, output, step, steps, loss, score; -1 where nothing is held out), and in the end
+`done` (job, summary as JSON) or `failed` (job, reason). It ends on SIGTERM, and when its standard
+input closes because the supervisor that held the other end is gone.
+"""
+
+import argparse
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from instrument.clock import Clock, now_s
+from instrument.kernels.threads import use_one_thread
+from instrument.osc import Argument, OscError, decode, encode
+from instrument.patch import parse_host_port
+
+if TYPE_CHECKING:  # these import numpy, which must not come before use_one_thread()
+    from instrument.models.fitting import Progress
+    from instrument.training import ProjectTraining
+
+log = logging.getLogger(__name__)
+
+HELLO_EVERY_S = 0.5
+NICENESS = 10
+MOST_SUMMARY_BYTES = 8000
+MOST_REASON_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    number: int
+    folder: Path
+    outputs: tuple[str, ...]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class Trainer:
+    """Takes jobs from the engine, one at a time; a new one cancels those before it.
+
+    `train` is called as `instrument.training.train_project` without its cache; whatever it raises
+    becomes the reason its job failed.
+    """
+
+    def __init__(
+        self, *, engine: tuple[str, int], train: "Callable[..., ProjectTraining]", clock: Clock = now_s
+    ) -> None:
+        self._engine = engine
+        self._train = train
+        self._clock = clock
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._is_stopped = False
+        self._unfinished: list[_Job] = []
+        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+
+    def serve(self) -> None:
+        """Answers until `stop`; training goes on in a thread of its own."""
+        worker = threading.Thread(target=self._work, name="training", daemon=True)
+        worker.start()
+        hello_at_s = self._clock()
+        while not self._is_stopped:
+            if self._clock() >= hello_at_s:
+                self._send("hello", self.port, os.getpid())
+                hello_at_s = self._clock() + HELLO_EVERY_S
+            self._socket.settimeout(max(hello_at_s - self._clock(), 0.001))
+            with suppress(TimeoutError, ConnectionResetError):  # Windows resets when the engine is away
+                self._receive(self._socket.recv(65536))
+        self._cancel_all()
+        self._waiting.put(None)
+        worker.join(timeout=2.0)
+        self._socket.close()
+
+    def stop(self) -> None:
+        """Makes `serve` return, from any thread or a signal."""
+        self._is_stopped = True
+        with suppress(OSError):
+            self._socket.sendto(b"", ("127.0.0.1", self.port))
+
+    def _receive(self, datagram: bytes) -> None:
+        if not datagram:
+            return
+        try:
+            messages = decode(datagram)
+        except OscError as error:
+            log.warning("dropped a datagram: %s", error)
+            return
+        for message in messages:
+            match message:
+                case ("/train", (int(number), str(folder), str(outputs))):
+                    self._cancel_all()
+                    names = tuple(name for name in outputs.split(",") if name)
+                    job = _Job(number, Path(folder), names)
+                    self._unfinished.append(job)
+                    self._waiting.put(job)
+                case ("/cancel", (int(number),)):
+                    for job in list(self._unfinished):
+                        if job.number == number:
+                            job.cancelled.set()
+                case (address, arguments):
+                    log.warning("dropped %s %r; allowed: /train (i s s), /cancel (i)", address, arguments)
+
+    def _cancel_all(self) -> None:
+        for job in list(self._unfinished):
+            job.cancelled.set()
+
+    def _work(self) -> None:
+        while (job := self._waiting.get()) is not None:
+            answer = self._run(job)
+            self._unfinished.remove(job)
+            # An engine that was restarted counts from 1 again: this answer must not end its new job.
+            if all(other.number != job.number for other in list(self._unfinished)):
+                self._send(*answer)
+
+    def _run(self, job: _Job) -> tuple[str, int, str]:
+        """The last message of that job."""
+        if job.cancelled.is_set():
+            return "failed", job.number, "cancelled"
+        try:
+            training = self._train(
+                job.folder,
+                outputs=job.outputs,
+                on_progress=partial(self._report, job),
+                is_cancelled=job.cancelled.is_set,
+            )
+        except Exception as error:  # whatever is wrong with a project, the next one must train
+            if job.cancelled.is_set():
+                return "failed", job.number, "cancelled"
+            is_ours = type(error).__module__.startswith("instrument.")
+            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            log.warning("job %d failed", job.number, exc_info=not is_ours)
+            sendable = reason.replace("\0", "").encode(errors="replace").decode()
+            return "failed", job.number, sendable[:MOST_REASON_CHARACTERS]
+        return "done", job.number, summary(training)
+
+    def _report(self, job: _Job, output: str, progress: "Progress") -> None:
+        score = -1.0 if progress.validation is None else progress.validation
+        self._send("progress", job.number, output, progress.step, progress.steps, float(progress.loss), score)
+
+    def _send(self, name: str, *arguments: Argument) -> None:
+        try:
+            self._socket.sendto(encode(f"/instrument/trainer/{name}", arguments), self._engine)
+        except (OscError, OSError) as error:
+            log.warning("could not send %s to the engine: %s", name, error)
+
+
+def summary(training: "ProjectTraining") -> str:
+    """What came of a training as JSON, with as much detail as one message has room for."""
+    described: dict[str, dict[str, Any]] = {
+        name: {"model_id": model.model_id, "kind": model.kind, "classes": model.classes, **model.training}
+        for name, model in training.models.items()
+    }
+    text = ""
+    for kept in (None, ("model_id", "classes", "examples", "notes"), ("model_id",), ()):
+        outputs = {
+            name: {key: value for key, value in one.items() if kept is None or key in kept}
+            for name, one in described.items()
+        }
+        refused = training.refused if kept != () else dict.fromkeys(training.refused, "")
+        text = json.dumps({"seconds": round(training.seconds, 4), "outputs": outputs, "refused": refused})
+        if len(text) <= MOST_SUMMARY_BYTES:
+            break
+    return text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a trainer until its supervisor is gone; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="instrument.trainer", description="The instrument's trainer process.")
+    parser.add_argument("--engine", required=True, type=parse_host_port, help="HOST:PORT the engine listens on")
+    engine = parser.parse_args(argv).engine
+    _lower_priority()  # before any thread is started: on Linux each has its own priority
+    use_one_thread()
+    trainer = Trainer(engine=engine, train=_warm())
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the supervisor ends this one
+    threading.Thread(target=_stop_with_stdin, args=(trainer,), name="stdin", daemon=True).start()
+    trainer.serve()
+    return 0
+
+
+def _warm() -> "Callable[..., ProjectTraining]":
+    """`train_project` with everything it needs imported and run once."""
+    import numpy as np
+
+    from instrument.models.fitting import Examples, Recipe, fit
+    from instrument.training import FeatureCache, train_project
+
+    examples = Examples(
+        values=np.eye(2, 100, dtype=np.float32), targets=np.arange(2), takes=np.arange(2), class_count=2
+    )
+    fit(examples, hidden=(64, 32), seed=0, recipe=Recipe(steps=3))
+    return partial(train_project, cache=FeatureCache())
+
+
+def _lower_priority() -> None:
+    process = psutil.Process()
+    with suppress(psutil.Error, OSError):
+        if sys.platform == "win32":
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            process.nice(max(process.nice(), NICENESS))
+
+
+def _stop_with_stdin(trainer: Trainer) -> None:
+    with suppress(OSError, ValueError):
+        while os.read(0, 4096):  # not sys.stdin, whose lock would hang the exit
+            pass
+    trainer.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""Takes become trained models: gathers each output's examples, fits a network, writes its files.
+
+Knows the project's folder, not processes or messages: the trainer process calls `train_project`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.clock import Clock, now_s
+from instrument.features import extract, feature_columns, feature_fingerprint, feature_names, with_inputs
+from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, TrainingError, fit
+from instrument.models.trained import TrainedModel, save_model, too_large
+from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
+from instrument.project import Project
+from instrument.signals import FloatArray
+from instrument.takes import Take, TakeStore
+
+_PARTS_NEEDED = (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("numbers", NUMBER_FEATURES))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeFeatures:
+    """The features of one take."""
+
+    values: FloatArray
+    """(T, F)"""
+    is_usable: NDArray[np.bool_]
+    """(T,): whether a body was found, and every feature is finite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What one output learns from."""
+
+    examples: Examples
+    classes: tuple[str, ...]
+    """The name of each class number; empty for a continuous output."""
+    take_ids: tuple[int, ...]
+    """The take behind each take number."""
+    notes: tuple[str, ...]
+    """What was left out or changed, in plain words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectTraining:
+    """What came of training a project."""
+
+    models: Mapping[str, TrainedModel]
+    """By output; their files are in place."""
+    refused: Mapping[str, str]
+    """Why an output got no new model, in plain words; the one it had is untouched."""
+    seconds: float
+
+
+class FeatureCache:
+    """Keeps the features of takes, so that training after one more take extracts only that one."""
+
+    def __init__(self, most_bytes: int = 1 << 28) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[object, ...], TakeFeatures] = OrderedDict()
+
+    def features(self, patch: Patch, store: TakeStore, take: Take) -> TakeFeatures:
+        """The features of that take; those longest unused make room for them."""
+        # Frames are never overwritten: only trimming changes what a take shows.
+        meaning = tuple(feature_fingerprint(patch, output) for output in patch.outputs)
+        key = (store.path, take.id, take.created_at, take.frame_count, take.trim, meaning)
+        found = self._kept.pop(key, None)
+        if found is None:
+            sequence = store.landmarks(take.id)
+            values = extract(patch, sequence)
+            found = TakeFeatures(values=values, is_usable=sequence.is_tracked & np.isfinite(values).all(axis=1))
+            self._bytes += values.nbytes
+        self._kept[key] = found
+        while self._bytes > self._most_bytes and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.values.nbytes
+        return found
+
+
+def train_project(
+    folder: Path,
+    *,
+    outputs: Sequence[str] = (),
+    cache: FeatureCache,
+    on_progress: Callable[[str, Progress], None] = lambda *_: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    clock: Clock = now_s,
+) -> ProjectTraining:
+    """Trains those outputs (none: all) from the project's takes and replaces their model files, all at the end.
+
+    Raises TrainingError when not one output can learn, Cancelled, and what reading the patch and
+    the takes raises (PatchError, TakesError, sqlite3.Error, OSError); the models in place then stay.
+    """
+    started_s = clock()
+    project = Project(folder)
+    patch = read_patch(project.patch_file)
+    with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
+        takes = store.takes(kind="take")
+        patch = _with_inputs_of(patch, takes)
+        wanted = _wanted(patch, outputs)
+        datasets: dict[str, Dataset] = {}
+        refused: dict[str, str] = {}
+        for output in wanted:
+            try:
+                datasets[output.name] = gather(patch, output, takes, store, cache, is_cancelled)
+            except TrainingError as error:
+                refused[output.name] = str(error)
+    models: dict[str, TrainedModel] = {}
+    for output in wanted:
+        if output.name in datasets:
+            try:
+                models[output.name] = _train(patch, output, datasets[output.name], on_progress, is_cancelled, clock)
+            except TrainingError as error:
+                refused[output.name] = str(error)
+    if not models:
+        raise TrainingError("; ".join(f"output '{name}': {reason}" for name, reason in refused.items()))
+    if is_cancelled():
+        raise Cancelled
+    for name, model in models.items():
+        save_model(model, project.model_file(name))
+    return ProjectTraining(models=models, refused=refused, seconds=clock() - started_s)
+
+
+def gather(
+    patch: Patch,
+    output: Output,
+    takes: Sequence[Take],
+    store: TakeStore,
+    cache: FeatureCache,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Dataset:
+    """The examples of the takes that teach that output.
+
+    Raises TrainingError when there is nothing to learn from or between, and Cancelled.
+    """
+    try:
+        columns = feature_columns(patch, output)
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
+    if not len(columns):
+        raise TrainingError("there are no features to learn from; record takes, or set `inputs` in [listen]")
+    notes: list[str] = []
+    ids: list[int] = []
+    values: list[FloatArray] = []
+    targets: list[NDArray[Any]] = []
+    missed = 0
+    for take in takes:
+        if output.name not in take.targets:
+            continue
+        if is_cancelled():
+            raise Cancelled
+        if reason := _unfit(take, patch, output):
+            notes.append(f"take {take.id} left out: {reason}")
+            continue
+        features = cache.features(patch, store, take)
+        target = take.targets[output.name]
+        if output.name in take.moving:
+            shown = np.array(store.frame_targets(take.id)[output.name])
+        else:
+            shown = np.full(len(features.values), target)
+        is_allowed = features.is_usable.copy()
+        if output.kind == "class" and output.classes:
+            is_allowed &= np.isin(shown, output.classes)
+        missed += int((~features.is_usable).sum())
+        if is_allowed.any():
+            ids.append(take.id)
+            values.append(features.values[np.ix_(is_allowed, columns)])
+            targets.append(shown[is_allowed])
+        else:
+            notes.append(f"take {take.id} left out: no body was found in it")
+    if not ids:
+        said = f" ({'; '.join(notes)})" if notes else ""
+        raise TrainingError(f"no takes to learn from{said}; record at least one take for it")
+    shown = np.concatenate(targets)
+    if missed > len(shown) / 9:
+        notes.append(f"no body was found in {missed} of {missed + len(shown)} frames; they were left out")
+    numbers = np.repeat(np.arange(len(ids)), [len(rows) for rows in values])
+    classes: tuple[str, ...] = ()
+    if output.kind == "class":
+        recorded = list(dict.fromkeys(shown.tolist()))
+        classes = tuple(name for name in output.classes if name in recorded) or tuple(recorded)
+        if len(classes) == 1:
+            raise TrainingError(f"there are takes of '{classes[0]}' only; record a take of another class")
+        place = {name: index for index, name in enumerate(classes)}
+        learned: NDArray[Any] = np.array([place[name] for name in shown.tolist()], dtype=np.intp)
+    else:
+        scaled = (shown - output.low) / (output.high - output.low)
+        learned = np.clip(scaled, 0.0, 1.0).astype(np.float32)
+        if (scaled != np.clip(scaled, -1e-6, 1 + 1e-6)).any():
+            notes.append(f"targets beyond {output.low:g}..{output.high:g} were taken as its ends")
+        if learned.min() == learned.max():
+            notes.append(f"every take shows {shown[0]:g}, so that is all it can say; record a take of another value")
+    return Dataset(
+        examples=Examples(values=np.concatenate(values), targets=learned, takes=numbers, class_count=len(classes)),
+        classes=classes,
+        take_ids=tuple(ids),
+        notes=tuple(notes),
+    )
+
+
+def _train(
+    patch: Patch,
+    output: Output,
+    dataset: Dataset,
+    on_progress: Callable[[str, Progress], None],
+    is_cancelled: Callable[[], bool],
+    clock: Clock,
+) -> TrainedModel:
+    names = feature_names(patch)
+    columns = feature_columns(patch, output)
+    if reason := too_large((len(columns), *output.hidden, len(dataset.classes) or 1)):
+        raise TrainingError(f"{reason}; make `hidden` smaller")
+    started_s = clock()
+    fitted = fit(
+        dataset.examples,
+        hidden=output.hidden,
+        seed=output.seed,
+        on_progress=lambda progress: on_progress(output.name, progress),
+        is_cancelled=is_cancelled,
+    )
+    return TrainedModel(
+        output=output.name,
+        kind=output.kind,
+        classes=dataset.classes,
+        low=output.low,
+        high=output.high,
+        feature_names=tuple(names[column] for column in columns),
+        feature_fingerprint=feature_fingerprint(patch, output),
+        hidden=output.hidden,
+        seed=output.seed,
+        layers=fitted.layers,
+        training=_summary(dataset, fitted, clock() - started_s),
+    )
+
+
+def _summary(dataset: Dataset, fitted: Fitted, seconds: float) -> dict[str, Any]:
+    """How training went, as JSON keeps it."""
+    examples, notes = dataset.examples, [*dataset.notes, *fitted.notes]
+    validation: dict[str, Any] | None = None
+    if fitted.validation is None:
+        notes.append("too few frames to hold any out, so there is no score; record more takes")
+    else:
+        validation = {
+            "measure": "accuracy" if dataset.classes else "rmse",
+            "score": round(fitted.validation.score, 6),
+            "examples": fitted.validation.examples,
+            "split": "blocks" if fitted.validation.by_block else "takes",
+            "by_take": {
+                str(dataset.take_ids[number]): round(score, 6) for number, score in fitted.validation.by_take.items()
+            },
+        }
+        if fitted.validation.by_block:
+            of = ", ".join(dataset.classes[index] for index in fitted.validation.by_block) if dataset.classes else ""
+            notes.append(
+                f"the score{f' of {of}' if of else ''} comes from the end of a single take, which flatters; "
+                "record a second take for an honest one"
+            )
+    counts = np.bincount(examples.targets, minlength=len(dataset.classes)) if dataset.classes else ()
+    return {
+        "examples": len(examples),
+        "takes": len(dataset.take_ids),
+        "class_counts": {name: int(count) for name, count in zip(dataset.classes, counts, strict=True)},
+        "steps": fitted.steps,
+        "loss": round(fitted.loss, 6),
+        "validation": validation,
+        "seconds": round(seconds, 4),
+        "notes": notes,
+    }
+
+
+def _wanted(patch: Patch, names: Sequence[str]) -> tuple[Output, ...]:
+    if not patch.outputs:
+        raise TrainingError(f"{patch.path}: there is no [[output]], so nothing to learn")
+    try:
+        return tuple(patch.output(name) for name in names) or patch.outputs
+    except KeyError as error:
+        raise TrainingError(error.args[0]) from None
+
+
+def _with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
+    """The patch with as many input numbers as the latest take has, where it leaves that open."""
+    counts = [take.number_count for take in takes if take.number_count]
+    if patch.listen.is_numbers and not patch.listen.inputs and counts:
+        return with_inputs(patch, counts[-1])
+    return patch
+
+
+def _unfit(take: Take, patch: Patch, output: Output) -> str | None:
+    """Why that take cannot teach that output, in words."""
+    for part, groups in _PARTS_NEEDED:
+        if part not in take.parts and any(group in groups for group in output.features):
+            return f"it has no {part.removeprefix('left_')} landmarks" if part != "numbers" else "it has no numbers"
+    if patch.listen.is_numbers and take.number_count != patch.listen.inputs:
+        return f"it has {take.number_count} numbers, the patch {patch.listen.inputs}"
+    target = take.targets[output.name]
+    if isinstance(target, str) != (output.kind == "class"):
+        return f"its target is {target!r}, but the output is {output.kind}"
+    if output.name not in take.moving and output.classes and target not in output.classes:
+        return f"its class '{target}' is not one of {', '.join(output.classes)}"
+    return None

@@ -1,0 +1,1 @@
+"""Networks, their training and their files; knows arrays, not takes, patches or processes."""

@@ -1,0 +1,305 @@
+"""Trains a small network on examples in a fraction of a second.
+
+Batches of 128 in which every class comes equally often, Adam with a one-cycle rate, noise on the
+inputs and smoothed labels against overconfidence. On stretches of real recordings held out this
+gives 94 % (hands), 99 % (bodies) and 95 % (fingertip paths) in 300 to 700 steps. Inputs are
+standardised; that is folded into the first layer afterwards, so that playing costs nothing for it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.kernels.cpu import FloatArray, Layer, forward
+from instrument.models.adam import Adam, one_cycle_rate
+from instrument.models.holdout import Holdout, hold_out
+from instrument.models.mlp import Mlp
+
+BATCH = 128
+_NOISE_PLACES = 1 << 16
+_PROGRESS_REPORTS = 25
+_FARTHEST = 10.0
+"""Standard deviations beyond which an input is a glitch, and is learned from as if it were there."""
+_HIGHEST_LOSS = 1e3
+"""Inputs are within `_FARTHEST` and targets within 0..1, so a loss this high has run away."""
+_WIDE = 200
+"""More features than this want smaller steps, as each step moves a unit by the sum over all of them."""
+
+
+class TrainingError(Exception):
+    """Nothing can be learned; the text says why and what to do."""
+
+
+class Cancelled(Exception):
+    """Training was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """What one output learns from, in the order recorded."""
+
+    values: FloatArray
+    """(N, F), finite."""
+    targets: NDArray[np.intp] | FloatArray
+    """(N,): class numbers, or values 0..1."""
+    takes: NDArray[np.intp]
+    """(N,): number of the take each is from."""
+    class_count: int = 0
+    """0 when the targets are values."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to train."""
+
+    steps: int
+    peak_rate: float = 0.02
+    noise: float = 0.25
+    """Standard deviation of the noise on the inputs, in standard deviations of the feature."""
+    smoothing: float = 0.1
+    """Share of a label's probability that is spread over all classes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far training is."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+    """Accuracy (classes) or root mean square error (values, of 0..1) on what is held out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How well a network trained without them does on the examples held out."""
+
+    by_block: tuple[int, ...]
+    """Classes that have a single take, whose last quarter was held out instead: that flatters. Values: 0."""
+    score: float
+    """Accuracy, or root mean square error of 0..1."""
+    examples: int
+    by_take: Mapping[int, float]
+    """The score on each take that has something held out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A trained network."""
+
+    layers: tuple[Layer, ...]
+    loss: float
+    """Mean over the last tenth of the steps, noise and smoothing included."""
+    steps: int
+    validation: Validation | None
+    notes: tuple[str, ...]
+    """What the performer should know, in plain words."""
+
+
+def recipe_for(examples: Examples) -> Recipe:
+    """300 steps up to 1,000 examples, then as many more as the square root of their number."""
+    steps = round(300 * math.sqrt(max(len(examples), 1000) / 1000))
+    peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
+    if examples.class_count:
+        return Recipe(steps=steps, peak_rate=peak_rate)
+    return Recipe(steps=2 * steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0)
+
+
+def fit(
+    examples: Examples,
+    *,
+    hidden: tuple[int, ...],
+    seed: int,
+    recipe: Recipe | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Fitted:
+    """A network trained on all examples, and how well one trained on part of them does on the rest.
+
+    The same examples, widths, seed and recipe give the same weights, bit for bit.
+    Raises TrainingError, and Cancelled once `is_cancelled` says so, which is asked at every step.
+    """
+    if not len(examples):
+        raise TrainingError("no examples; record at least one take")
+    recipe = recipe or recipe_for(examples)
+    notes: list[str] = []
+    for _ in range(4):
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss
+                return _fit(examples, hidden, seed, recipe, notes, on_progress, is_cancelled)
+        except _Diverged as error:
+            recipe = replace(recipe, peak_rate=recipe.peak_rate / 10)
+            notes.append(f"training ran away ({error}); tried again with a smaller step, {recipe.peak_rate:g}")
+    raise TrainingError("training ran away however small its step; look for a feature with enormous values")
+
+
+class _Diverged(Exception):
+    pass
+
+
+def _fit(
+    examples: Examples,
+    hidden: tuple[int, ...],
+    seed: int,
+    recipe: Recipe,
+    notes: list[str],
+    on_progress: Callable[[Progress], None],
+    is_cancelled: Callable[[], bool],
+) -> Fitted:
+    final = _Fit(examples, hidden, seed, recipe)
+    held = hold_out(_groups(examples), examples.takes)
+    trial = _Fit(_rows(examples, held.is_seen), hidden, seed, recipe) if held.is_held.any() else None
+    unseen = _rows(examples, held.is_held)
+    losses = np.zeros(recipe.steps)
+    every = max(1, recipe.steps // _PROGRESS_REPORTS)
+    for step in range(recipe.steps):
+        if is_cancelled():
+            raise Cancelled
+        losses[step] = final.step(step)
+        if trial:
+            trial.step(step)
+        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            score = _score(trial.layers(), unseen) if trial else None
+            on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
+    layers = final.layers()
+    if not all(np.isfinite(array).all() for layer in layers for array in layer):
+        raise _Diverged("weights that are not finite")
+    if _has_died(layers, examples.values):
+        raise _Diverged("a layer in which no unit answers to anything")
+    return Fitted(
+        layers=layers,
+        loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
+        steps=recipe.steps,
+        validation=_validation(trial.layers(), unseen, held) if trial else None,
+        notes=tuple(notes),
+    )
+
+
+class _Fit:
+    """One network on its way."""
+
+    def __init__(self, examples: Examples, hidden: tuple[int, ...], seed: int, recipe: Recipe) -> None:
+        rng = np.random.default_rng(seed)
+        count, features = examples.values.shape
+        batches = recipe.steps * BATCH
+        self._recipe = recipe
+        self._mean, self._scale = _standardisation(examples.values)
+        self._values = np.clip((examples.values - self._mean) * self._scale, -_FARTHEST, _FARTHEST)
+        if examples.class_count:
+            off = recipe.smoothing / examples.class_count
+            self._targets = np.full((examples.class_count, examples.class_count), off, dtype=np.float32)
+            self._targets[np.diag_indices(examples.class_count)] += 1.0 - recipe.smoothing
+            self._target_rows = examples.targets.astype(np.intp)
+        else:
+            self._targets = examples.targets.astype(np.float32)[:, None]
+            self._target_rows = np.arange(count)
+        self._draws = _draws(_groups(examples), batches, rng).reshape(recipe.steps, BATCH)
+        # One pool of noise, read from another place each step: fresh noise costs as much as the gradient.
+        self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * features, dtype=np.float32)
+        self._noise *= recipe.noise
+        self._noise_starts = rng.integers(_NOISE_PLACES, size=recipe.steps)
+        self._network = Mlp(
+            (features, *hidden, self._targets.shape[1]),
+            loss="cross_entropy" if examples.class_count else "squared_error",
+            rows=BATCH,
+            rng=rng,
+        )
+        self._adam = Adam(self._network.parameters)
+        self._batch = np.empty((BATCH, features), dtype=np.float32)
+
+    def step(self, number: int) -> float:
+        """The loss of the next batch, from which it learns.
+
+        Raises _Diverged.
+        """
+        rows, batch = self._draws[number], self._batch
+        self._values.take(rows, axis=0, out=batch, mode="clip")  # other modes make a copy first
+        start = self._noise_starts[number]
+        batch += self._noise[start : start + batch.size].reshape(batch.shape)
+        loss = self._network.loss_and_gradient(batch, self._targets[self._target_rows[rows]])
+        if not abs(loss) < _HIGHEST_LOSS:
+            raise _Diverged(f"loss {loss:g} at step {number + 1}")
+        self._adam.step(self._network.gradient, one_cycle_rate(number, self._recipe.steps, self._recipe.peak_rate))
+        return loss
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The network with the standardisation in its first layer."""
+        (weights, biases), *rest = self._network.layers
+        folded = weights * self._scale[:, None].astype(np.float64)
+        moved = biases - self._mean.astype(np.float64) @ folded
+        first = (folded.astype(np.float32), moved.astype(np.float32))
+        return first, *((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in rest)
+
+
+def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
+    """Whether some hidden layer gives 0 for everything, as ReLU does for good after a step too large."""
+    rows = values[:: max(1, len(values) // 1000)]
+    return any(not np.any(rows := np.maximum(forward([layer], rows), 0.0)) for layer in layers[:-1])
+
+
+def _standardisation(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(F,) means, and (F,) inverse deviations; 0 for a feature that never changes, which is thereby ignored."""
+    mean = values.mean(axis=0, dtype=np.float64)
+    deviation = np.sqrt(np.square(values - mean).mean(axis=0))
+    is_constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-3)
+    scale = np.where(is_constant, 0.0, 1.0 / np.where(is_constant, 1.0, deviation))
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _groups(examples: Examples) -> NDArray[np.intp]:
+    """(N,): what is balanced and held out apart: classes, or for values the takes that show the same one."""
+    if examples.class_count:
+        return examples.targets.astype(np.intp)
+    groups = np.zeros(len(examples), dtype=np.intp)
+    for take in np.unique(examples.takes):
+        rows = examples.takes == take
+        values = examples.targets[rows]
+        is_steady = values.min() == values.max()
+        groups[rows] = 1 + round(float(values[0]) * 1e6) if is_steady else 0
+    return groups
+
+
+def _draws(groups: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """(count,) rows in random order, every group equally often, every row of a group equally often."""
+    names = np.unique(groups)
+    each = -(-count // len(names))
+    columns = []
+    for name in names:
+        rows = np.flatnonzero(groups == name)
+        rounds = np.tile(rows, (-(-each // len(rows)), 1))
+        columns.append(rng.permuted(rounds, axis=1).reshape(-1)[:each])
+    return np.stack(columns, axis=1).reshape(-1)[:count]
+
+
+def _rows(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
+    return replace(examples, values=examples.values[rows], targets=examples.targets[rows], takes=examples.takes[rows])
+
+
+def _errors(layers: tuple[Layer, ...], examples: Examples) -> FloatArray:
+    """(N,): 1 where the class is wrong and 0 where it is right, or the squared error of the value."""
+    given = forward(layers, examples.values)
+    if examples.class_count:
+        return (given.argmax(axis=1) != examples.targets).astype(np.float32)
+    return np.square(np.clip(given[:, 0], 0.0, 1.0) - examples.targets)
+
+
+def _score(layers: tuple[Layer, ...], examples: Examples) -> float:
+    mean = float(_errors(layers, examples).mean())
+    return 1.0 - mean if examples.class_count else math.sqrt(mean)
+
+
+def _validation(layers: tuple[Layer, ...], examples: Examples, held: Holdout) -> Validation:
+    takes = np.unique(examples.takes).tolist()
+    return Validation(
+        by_block=held.by_block if examples.class_count else (0,) * bool(held.by_block),
+        score=_score(layers, examples),
+        examples=len(examples),
+        by_take={take: _score(layers, _rows(examples, examples.takes == take)) for take in takes},
+    )

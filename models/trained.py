@@ -1,0 +1,252 @@
+"""A trained model and its two files: weights in `NAME.safetensors`, all that they mean in `NAME.json`.
+
+Opening a stranger's model cannot run code: the files hold numbers and text, and whatever does not
+fit together is refused before memory is taken for it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from instrument.kernels.cpu import Layer
+from instrument.models.mlp import parameter_count
+
+FORMAT = 1
+_MOST_JSON_BYTES = 1 << 24
+_MOST_PARAMETERS = 1 << 26
+_MOST_HEADER_BYTES = 1 << 20
+
+
+class ModelError(Exception):
+    """A model that cannot be used; the text says which file, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """A network with all that is needed to play it, and where it came from."""
+
+    output: str
+    kind: str
+    """`class` or `continuous`."""
+    classes: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+    """What the network's 0 and 1 stand for in a continuous output."""
+    feature_names: tuple[str, ...]
+    feature_fingerprint: str
+    hidden: tuple[int, ...]
+    activation: str = "relu"
+    seed: int
+    layers: tuple[Layer, ...]
+    """(weights (inputs, outputs), biases (outputs,)) of each layer, standardisation included."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained, to be shown only: examples, takes, loss, validation, notes."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features, hidden widths, outputs."""
+        return (len(self.feature_names), *self.hidden, len(self.classes) or 1)
+
+    @property
+    def model_id(self) -> str:
+        """16 hexadecimal digits that change with the weights and with what they mean."""
+        digest = hashlib.sha256(json.dumps(_meaning(self), sort_keys=True).encode())
+        for weights, biases in self.layers:
+            digest.update(weights.tobytes())
+            digest.update(biases.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def save_model(model: TrainedModel, path: Path) -> None:
+    """Writes the weights to `path` and the rest beside it, each whole or not at all.
+
+    Should only one of the two be replaced (power cut), `load_model` notices, as `model_id` covers both.
+    """
+    tensors = {}
+    for index, (weights, biases) in enumerate(model.layers):
+        tensors[f"layer{index}.weights"] = np.ascontiguousarray(weights)
+        tensors[f"layer{index}.biases"] = biases
+    text = json.dumps(
+        {**_meaning(model), "model_id": model.model_id, "training": model.training},
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, safetensors.numpy.save(tensors, metadata={"model_id": model.model_id}))
+    _replace(path.with_suffix(".json"), text.encode())
+
+
+def load_model(path: Path) -> TrainedModel:
+    """The model whose weights are in that file.
+
+    Raises ModelError for files that are missing, damaged, hostile or do not belong together.
+    """
+    described = _read_json(path.with_suffix(".json"))
+    fields = _Fields(path.with_suffix(".json"), described)
+    if described.get("format") != FORMAT:
+        fields.fail("format", f"{FORMAT}; a newer version of this program may have written it")
+    kind = fields.text("kind")
+    if kind not in ("class", "continuous"):
+        fields.fail("kind", "class or continuous")
+    if fields.text("activation") != "relu":
+        fields.fail("activation", "relu")
+    classes = fields.texts("classes")
+    if bool(classes) != (kind == "class"):
+        fields.fail("classes", "at least one class, and none for a continuous output")
+    hidden = described.get("hidden")
+    if not isinstance(hidden, list) or not all(type(width) is int and 0 < width <= 65536 for width in hidden):
+        fields.fail("hidden", "a list of widths 1..65536")
+    low, high = fields.number("low"), fields.number("high")
+    if low >= high:
+        fields.fail("high", "more than low")
+    training = described.get("training")
+    if not isinstance(training, dict):
+        fields.fail("training", "a table")
+    feature_names = fields.texts("feature_names")
+    widths = (len(feature_names), *hidden, len(classes) or 1)
+    model = TrainedModel(
+        output=fields.text("output"),
+        kind=kind,
+        classes=classes,
+        low=low,
+        high=high,
+        feature_names=feature_names,
+        feature_fingerprint=fields.text("feature_fingerprint"),
+        hidden=tuple(hidden),
+        seed=fields.integer("seed"),
+        layers=_read_layers(path, widths),
+        training=training,
+    )
+    if model.model_id != described.get("model_id"):
+        raise ModelError(f"{path}: the weights do not belong to the .json beside it; train again")
+    return model
+
+
+def too_large(widths: tuple[int, ...]) -> str | None:
+    """Why a network of these widths is refused, in words."""
+    count = parameter_count(widths)
+    if count <= _MOST_PARAMETERS:
+        return None
+    return f"a network of {' - '.join(map(str, widths))} has {count:,} weights; allowed: {_MOST_PARAMETERS:,}"
+
+
+def _meaning(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "output": model.output,
+        "kind": model.kind,
+        "classes": model.classes,
+        "low": model.low,
+        "high": model.high,
+        "feature_names": model.feature_names,
+        "feature_fingerprint": model.feature_fingerprint,
+        "hidden": model.hidden,
+        "activation": model.activation,
+        "seed": model.seed,
+    }
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # No fsync: a model can be trained again, and the wait would be longer than the training.
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > most_bytes:
+            raise ModelError(f"{path}: {size:,} bytes; allowed: {most_bytes:,}; train again")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file; train first") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(_read(path, _MOST_JSON_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not JSON ({error}); train again") from None
+    if not isinstance(described, dict):
+        raise ModelError(f"{path}: not a description of a model; train again")
+    return described
+
+
+def _read_layers(path: Path, widths: tuple[int, ...]) -> tuple[Layer, ...]:
+    if reason := too_large(widths):
+        raise ModelError(f"{path}: {reason}")
+    content = _read(path, 4 * parameter_count(widths) + _MOST_HEADER_BYTES)
+    try:
+        tensors = safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: not safetensors weights ({error}); train again") from None
+    layers = []
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
+        weights = tensors.pop(f"layer{index}.weights", None)
+        biases = tensors.pop(f"layer{index}.biases", None)
+        for array, shape in ((weights, (inputs, outputs)), (biases, (outputs,))):
+            if array is None or array.dtype != np.float32 or array.shape != shape:
+                came = "nothing" if array is None else f"{array.dtype} {array.shape}"
+                raise ModelError(f"{path}: layer {index}: {came}; allowed: float32 {shape}; train again")
+            if not np.isfinite(array).all():
+                raise ModelError(f"{path}: layer {index} has weights that are not finite; train again")
+        layers.append((weights, biases))
+    if tensors:
+        raise ModelError(f"{path}: tensors that do not belong there: {', '.join(sorted(tensors)[:5])}; train again")
+    return tuple(layers)
+
+
+def _is_text(value: object) -> bool:
+    """Whether that is a text that can be sent on: not empty, and valid Unicode."""
+    return isinstance(value, str) and bool(value) and not any("\ud800" <= one <= "\udfff" for one in value)
+
+
+class _Fields:
+    """The fields of a description, checked as they are taken out."""
+
+    def __init__(self, path: Path, described: dict[str, Any]) -> None:
+        self._path = path
+        self._described = described
+
+    def text(self, key: str) -> str:
+        value = self._described.get(key)
+        if not _is_text(value):
+            self.fail(key, "a text")
+        return str(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._described.get(key)
+        if not isinstance(value, list) or not all(_is_text(one) for one in value):
+            self.fail(key, "a list of texts")
+        if len(set(value)) != len(value):
+            self.fail(key, "each text once")
+        return tuple(value)
+
+    def integer(self, key: str) -> int:
+        value = self._described.get(key)
+        if type(value) is not int or not 0 <= value < 1 << 63:
+            self.fail(key, "a whole number")
+        return value
+
+    def number(self, key: str) -> float:
+        value = self._described.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
+            self.fail(key, "a number")
+        return float(value)
+
+    def fail(self, key: str, allowed: str) -> NoReturn:
+        came = repr(self._described.get(key))
+        came = came if len(came) <= 60 else came[:60] + "..."
+        raise ModelError(f"{self._path}: {key} is {came}; allowed: {allowed}; train again")

@@ -1,0 +1,157 @@
+"""A model's two files: what is written is what is read, and nothing else is accepted."""
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
+
+MODEL = TrainedModel(
+    output="pose",
+    kind="class",
+    classes=("rest", "arms up"),
+    feature_names=("a", "b", "c"),
+    feature_fingerprint="f00d",
+    hidden=(4,),
+    seed=3,
+    layers=(
+        (np.arange(12, dtype=np.float32).reshape(3, 4), np.ones(4, dtype=np.float32)),
+        (np.arange(8, dtype=np.float32).reshape(4, 2), np.zeros(2, dtype=np.float32)),
+    ),
+    training={"examples": 7, "notes": ["ärmel"]},
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where MODEL is saved."""
+    path = tmp_path / "models" / "pose.safetensors"
+    save_model(MODEL, path)
+    return path
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    change(described)
+    path.with_suffix(".json").write_text(json.dumps(described), encoding="utf-8")
+
+
+def reweigh(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    tensors = safetensors.numpy.load_file(path)
+    change(tensors)
+    safetensors.numpy.save_file(tensors, path)
+
+
+def test_a_model_comes_back_as_it_was_saved(path: Path) -> None:
+    loaded = load_model(path)
+    assert replace(loaded, layers=()) == replace(MODEL, layers=())
+    for layer, wanted in zip(loaded.layers, MODEL.layers, strict=True):
+        assert [array.tobytes() for array in layer] == [array.tobytes() for array in wanted]
+    assert loaded.model_id == MODEL.model_id
+
+
+def test_saving_twice_gives_the_same_bytes(path: Path) -> None:
+    before = path.read_bytes(), path.with_suffix(".json").read_bytes()
+    save_model(MODEL, path)
+    assert (path.read_bytes(), path.with_suffix(".json").read_bytes()) == before
+
+
+def test_saving_leaves_nothing_else_behind(path: Path) -> None:
+    assert sorted(file.name for file in path.parent.iterdir()) == ["pose.json", "pose.safetensors"]
+
+
+def test_both_files_name_the_model(path: Path) -> None:
+    with safetensors.safe_open(path, framework="np") as weights:
+        assert weights.metadata() == {"model_id": MODEL.model_id}
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["model_id"] == MODEL.model_id
+
+
+def test_the_id_changes_with_the_weights_and_with_their_meaning() -> None:
+    weights, biases = MODEL.layers[0]
+    other = replace(MODEL, layers=((weights + 1, biases), MODEL.layers[1]))
+    renamed = replace(MODEL, classes=("arms up", "rest"))
+    assert len({MODEL.model_id, other.model_id, renamed.model_id}) == 3
+
+
+def test_weights_of_another_model_are_refused(path: Path) -> None:
+    reweigh(path, lambda tensors: tensors["layer0.weights"].__imul__(2))
+    with pytest.raises(ModelError, match="the weights do not belong"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_a_missing_file_says_to_train(path: Path, suffix: str) -> None:
+    path.with_suffix(suffix).unlink()
+    with pytest.raises(ModelError, match="no such file; train first"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00" * 9, b"[" * 100_000, b"\xff" * 64, b'"text"', b"9" * 5000, pickle.dumps({"a": 1})],
+    ids=["empty", "zeros", "brackets", "ones", "text", "digits", "pickle"],
+)
+def test_files_of_rubbish_are_refused(path: Path, suffix: str, content: bytes) -> None:
+    path.with_suffix(suffix).write_bytes(content)
+    with pytest.raises(ModelError):
+        load_model(path)
+
+
+@pytest.mark.parametrize("key", ["output", "kind", "classes", "low", "high", "feature_names", "hidden", "seed"])
+@pytest.mark.parametrize("value", [None, True, 1e999, 10**400, "", "\ud800", [None], ["a", "a"], [-3], [1e9], {}])
+def test_a_field_of_the_wrong_kind_is_refused_by_name(path: Path, key: str, value: object) -> None:
+    rewrite(path, lambda described: described.update({key: value}))
+    with pytest.raises(ModelError, match=f"{key} is"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("hidden", [[65536] * 3, [60000, 60000], [1] * 10_000])
+def test_a_network_too_large_is_refused_before_memory_is_taken(path: Path, hidden: list[int]) -> None:
+    rewrite(path, lambda described: described.update(hidden=hidden))
+    with pytest.raises(ModelError):
+        load_model(path)
+
+
+def test_a_weights_file_larger_than_its_network_is_not_read(path: Path) -> None:
+    with path.open("ab") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(ModelError, match="bytes; allowed"):
+        load_model(path)
+
+
+def test_a_header_that_promises_huge_tensors_is_refused(path: Path) -> None:
+    header = b'{"layer0.weights":{"dtype":"F32","shape":[4000000000,4000000000],"data_offsets":[0,64]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x00" * 64)
+    with pytest.raises(ModelError, match="not safetensors"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors: tensors.pop("layer1.biases"), "layer 1: nothing"),
+        (lambda tensors: tensors.update(extra=np.zeros(1, dtype=np.float32)), "extra"),
+        (lambda tensors: tensors.update({"layer0.biases": np.zeros(4)}), "float64"),
+        (lambda tensors: tensors.update({"layer0.biases": np.zeros(5, dtype=np.float32)}), r"\(5,\)"),
+        (lambda tensors: tensors["layer0.biases"].fill(np.nan), "not finite"),
+        (lambda tensors: tensors["layer1.weights"].fill(np.inf), "not finite"),
+    ],
+)
+def test_weights_that_are_not_the_network_s_are_refused(path: Path, change: Callable[[Any], object], said: str) -> None:
+    reweigh(path, change)
+    with pytest.raises(ModelError, match=said):
+        load_model(path)
+
+
+def test_a_newer_format_is_refused_by_number(path: Path) -> None:
+    rewrite(path, lambda described: described.update(format=2))
+    with pytest.raises(ModelError, match="format is 2; allowed: 1"):
+        load_model(path)

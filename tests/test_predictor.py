@@ -1,0 +1,183 @@
+"""Running trained models on frames."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from instrument.features import feature_columns, feature_fingerprint, feature_names
+from instrument.models.trained import TrainedModel
+from instrument.patch import Output, Patch, parse_patch
+from instrument.predictor import Predictor, fits
+from instrument.signals import ClassPrediction, ContinuousPrediction, Features
+
+PATCH = """
+[listen]
+source = "osc"
+inputs = 3
+[[output]]
+name = "pose"
+classes = ["rest", "up"]
+[[output]]
+name = "cutoff"
+kind = "continuous"
+range = [100, 300]
+features = ["numbers", "number_velocities"]
+"""
+
+
+def patch_of(text: str = PATCH) -> Patch:
+    return parse_patch(text, Path("patch.toml"))
+
+
+def model(patch: Patch, output: Output, weights: list[list[float]]) -> TrainedModel:
+    """A network without hidden layers, with those weights (outputs, features)."""
+    columns = feature_columns(patch, output)
+    rows = np.array(weights, dtype=np.float32).T
+    return TrainedModel(
+        output=output.name,
+        kind=output.kind,
+        classes=("rest", "up") if output.kind == "class" else (),
+        low=output.low,
+        high=output.high,
+        feature_names=tuple(feature_names(patch)[column] for column in columns),
+        feature_fingerprint=feature_fingerprint(patch, output),
+        hidden=(),
+        seed=0,
+        layers=((rows, np.zeros(rows.shape[1], dtype=np.float32)),),
+    )
+
+
+def features(*values: float) -> Features:
+    return Features(frame_number=7, captured_at_s=1.5, values=np.array(values, dtype=np.float32))
+
+
+PATCH_READ = patch_of()
+POSE = model(PATCH_READ, PATCH_READ.outputs[0], [[0, 0, 0], [1, 0, 0]])
+CUTOFF = model(PATCH_READ, PATCH_READ.outputs[1], [[0, 0.5, 0, 0, 0, 0]])
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    """Runs POSE and CUTOFF."""
+    predictor = Predictor(PATCH_READ)
+    predictor.replace({"pose": POSE, "cutoff": CUTOFF})
+    return predictor
+
+
+def test_confidences_are_the_softmax_of_what_the_network_gives(predictor: Predictor) -> None:
+    pose = predictor.predict(features(1, 0, 0, 0, 0, 0), True).outputs["pose"]
+    assert isinstance(pose, ClassPrediction)
+    assert pose.classes == ("rest", "up")
+    np.testing.assert_allclose(pose.confidences, [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-6)
+
+
+def test_a_value_is_given_in_the_range_of_the_patch(predictor: Predictor) -> None:
+    assert predictor.predict(features(0, 1, 0, 0, 0, 0), True).outputs["cutoff"] == ContinuousPrediction(value=200.0)
+
+
+@pytest.mark.parametrize(("given", "value"), [(99.0, 300.0), (-99.0, 100.0)])
+def test_a_value_stays_within_its_range(predictor: Predictor, given: float, value: float) -> None:
+    assert predictor.predict(features(0, given, 0, 0, 0, 0), True).outputs["cutoff"] == ContinuousPrediction(
+        value=value
+    )
+
+
+def test_each_output_reads_its_own_features(predictor: Predictor) -> None:
+    one = predictor.predict(features(1, 0, 0, 5, 5, 5), True).outputs["pose"]
+    other = predictor.predict(features(1, 0, 0, 9, 9, 9), True).outputs["pose"]
+    assert isinstance(one, ClassPrediction)
+    assert isinstance(other, ClassPrediction)
+    assert (one.confidences == other.confidences).all()
+
+
+def test_a_prediction_is_not_changed_by_the_next_one(predictor: Predictor) -> None:
+    first = predictor.predict(features(1, 0, 0, 0, 0, 0), True).outputs["pose"]
+    assert isinstance(first, ClassPrediction)
+    before = first.confidences.copy()
+    predictor.predict(features(-5, 0, 0, 0, 0, 0), True)
+    assert (first.confidences == before).all()
+
+
+def test_a_prediction_carries_the_number_and_time_of_its_frame(predictor: Predictor) -> None:
+    prediction = predictor.predict(features(0, 0, 0, 0, 0, 0), True)
+    assert (prediction.frame_number, prediction.captured_at_s) == (7, 1.5)
+
+
+def test_without_a_body_nothing_is_predicted(predictor: Predictor) -> None:
+    lost = Features(frame_number=8, captured_at_s=2.0, values=None)
+    assert predictor.predict(lost, False).outputs == {}
+    assert predictor.predict(features(0, 0, 0, 0, 0, 0), False).outputs == {}
+
+
+@pytest.mark.filterwarnings("error")
+def test_features_of_absurd_size_leave_the_output_out_rather_than_give_nan() -> None:
+    predictor = Predictor(PATCH_READ)
+    pose = model(PATCH_READ, PATCH_READ.outputs[0], [[10, -10, 0], [10, 10, 0]])
+    cutoff = model(PATCH_READ, PATCH_READ.outputs[1], [[10, -10, 0, 0, 0, 0]])
+    predictor.replace({"pose": pose, "cutoff": cutoff})
+    assert predictor.predict(features(3e38, 3e38, 0, 0, 0, 0), True).outputs == {}
+
+
+def test_an_output_switched_off_is_absent_and_says_so(predictor: Predictor) -> None:
+    predictor.enabled.discard("pose")
+    assert set(predictor.predict(features(0, 0, 0, 0, 0, 0), True).outputs) == {"cutoff"}
+    assert predictor.status()[0].reason == "switched off"
+
+
+def test_replacing_takes_away_models_that_are_not_given(predictor: Predictor) -> None:
+    predictor.replace({"pose": POSE})
+    assert set(predictor.predict(features(0, 0, 0, 0, 0, 0), True).outputs) == {"pose"}
+    assert "no model yet" in str(predictor.status()[1].reason)
+
+
+def test_status_names_model_and_classes(predictor: Predictor) -> None:
+    status = predictor.status()[0]
+    assert (status.model_id, status.classes, status.is_running, status.reason) == (
+        POSE.model_id,
+        ("rest", "up"),
+        True,
+        None,
+    )
+
+
+def test_a_model_that_does_not_fit_is_not_run_and_says_why(predictor: Predictor) -> None:
+    predictor.replace({"pose": replace(POSE, kind="continuous")})
+    assert predictor.predict(features(0, 0, 0, 0, 0, 0), True).outputs == {}
+    assert "the patch wants class" in str(predictor.status()[0].reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PATCH, None),
+        (PATCH.replace('["rest", "up"]', '["rest", "up", "down"]'), None),
+        (PATCH.replace('classes = ["rest", "up"]\n', ""), None),
+        (PATCH.replace('["rest", "up"]', '["rest", "down"]'), "knows 'up', but the patch allows rest, down"),
+        (PATCH.replace("inputs = 3", "inputs = 4"), "3 features, the patch now gives 4"),
+        (PATCH.replace('name = "pose"', 'name = "pose"\ninputs = [1, 2]'), "3 features, the patch now gives 2"),
+        (
+            PATCH.replace('"pose"', '"pose"\nfeatures = ["number_velocities"]'),
+            "'numbers.1' is now 'number_velocities.1'",
+        ),
+        (PATCH.replace('classes = ["rest", "up"]', 'kind = "continuous"'), "the patch wants continuous"),
+        (PATCH + "[smoothing]\nbeta = 9.0\n", "another meaning"),
+    ],
+)
+def test_fitting_is_decided_by_features_kind_and_classes(text: str, said: str | None) -> None:
+    patch = patch_of(text)
+    reason = fits(POSE, patch, patch.output("pose"))
+    assert reason is None if said is None else said in str(reason)
+
+
+def test_another_range_does_not_fit() -> None:
+    patch = patch_of(PATCH.replace("[100, 300]", "[0, 1]"))
+    assert "range 100..300, the patch wants 0..1" in str(fits(CUTOFF, patch, patch.output("cutoff")))
+
+
+def test_the_predictor_does_not_import_torch() -> None:
+    code = "import instrument.predictor, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
