@@ -1,0 +1,355 @@
+"""Predictions become controls: every route of a patch, and `/wek/outputs` as Wekinator sends it.
+
+A route takes an output's prediction and gives a level (a confidence or a value, shaped), a note,
+or the class decided on. What a route remembers lives in its own small object here; this room
+opens no socket and no port, and knows no clock but the `now_s` it is given.
+
+When the body is lost a route holds for `hold_s`, then does what its patch says: lets go (note off,
+no class, the low end), holds on, or sends a value. A body that returns resumes at once.
+"""
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from instrument.patch import Output, Patch, Route, WhenLost
+from instrument.signals import ContinuousPrediction, Control, MidiSend, OscSend, Prediction
+
+NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE = 0x80, 0x90, 0xB0, 0xC0
+NO_CLASS = "none"
+"""Sent as the class when the decided class is gone."""
+
+Note = tuple[str, int, int]
+"""Destination, channel 0..15, note number."""
+Seen = Mapping[str, float] | float
+"""What an output says in one frame: confidences by class name, or a value. All finite."""
+
+
+class RouteMap:
+    """Every route of one patch with what it remembers; call `update` once a frame while running."""
+
+    def __init__(self, patch: Patch) -> None:
+        self._patch = patch
+        self._sounding: Counter[Note] = Counter()  # how many routes hold each note
+        self._muted: frozenset[int] = frozenset()
+        self.reset()
+
+    def update(self, prediction: Prediction, now_s: float) -> list[Control]:
+        """The controls that leave for this frame, Wekinator's first, then in the patch's order."""
+        seen = _seen(prediction)
+        controls: list[Control] = []
+        if self._wekinator is not None:
+            controls += self._wekinator.update(seen)
+        for index, route in enumerate(self._routes):
+            if index not in self._muted:
+                controls += route.update(seen.get(route.output), now_s)
+        return controls
+
+    def mute(self, indices: Collection[int]) -> list[Control]:
+        """Silences those routes (0 is the first) and no others; gives the note offs that are due."""
+        controls: list[Control] = []
+        for index in set(indices) - self._muted:
+            route = self._routes[index]
+            if isinstance(route, _NoteRoute):
+                controls += route.release()
+        self._muted = frozenset(indices)
+        return controls
+
+    def release_all(self) -> list[Control]:
+        """Note offs for all that sounds. A note stays off until its class has been gone once."""
+        for route in self._routes:
+            if isinstance(route, _NoteRoute):
+                route.disarm()
+        return self._note_offs()
+
+    def reset(self) -> list[Control]:
+        """Forgets everything, as a new RouteMap; gives the note offs that were still due."""
+        controls = self._note_offs()
+        self._routes = [_routed(route, self._patch, self._sounding) for route in self._patch.routes]
+        out = self._patch.destinations.get("out")
+        has_wekinator = self._patch.is_wekinator and out is not None and out.osc is not None
+        self._wekinator = _WekinatorOutputs(self._patch) if has_wekinator and self._patch.outputs else None
+        return controls
+
+    def _note_offs(self) -> list[Control]:
+        controls: list[Control] = [_note_off(note) for note, holders in self._sounding.items() if holders]
+        self._sounding.clear()
+        return controls
+
+
+def _seen(prediction: Prediction) -> dict[str, Seen]:
+    """What each output says; one without a body, a model or finite numbers is not there."""
+    seen: dict[str, Seen] = {}
+    if not prediction.is_tracked:
+        return seen
+    for name, output in prediction.outputs.items():
+        if isinstance(output, ContinuousPrediction):
+            if (value := _float32(output.value)) is not None:
+                seen[name] = value
+            continue
+        confidences = output.confidences.tolist()
+        if confidences and all(map(math.isfinite, confidences)):
+            seen[name] = dict(zip(output.classes, confidences, strict=True))
+    return seen
+
+
+def _routed(route: Route, patch: Patch, sounding: "Counter[Note]") -> "_LevelRoute | _NoteRoute | _ClassRoute":
+    output = patch.output(route.output)
+    if route.midi == "note":
+        return _NoteRoute(route, sounding)
+    if output.kind == "class" and route.class_name is None:
+        return _ClassRoute(route, output)
+    return _LevelRoute(route, output)
+
+
+@dataclass(slots=True)
+class _Absence:
+    """Follows how long an output has said nothing."""
+
+    hold_s: float
+    since_s: float | None = None
+
+    def update(self, seen: Seen | None, now_s: float) -> bool:
+        """True while nothing has been seen for longer than the route holds."""
+        if seen is not None:
+            self.since_s = None
+            return False
+        if self.since_s is None:
+            self.since_s = now_s
+        return now_s - self.since_s >= self.hold_s
+
+
+class _LevelRoute:
+    """One class's confidence or a continuous value -> an OSC float or a MIDI controller."""
+
+    def __init__(self, route: Route, output: Output) -> None:
+        self.output = route.output
+        self._route = route
+        self._input_low, self._input_high = (0.0, 1.0) if route.class_name else (output.low, output.high)
+        self._absence = _Absence(route.when_lost.hold_s)
+        self._lost_target = _stand_in(route.when_lost, released=route.low)
+        self._target: float | None = None
+        self._value: float | None = None
+        self._updated_at_s = 0.0
+        self._sent: float | None = None
+
+    def update(self, seen: Seen | None, now_s: float) -> list[Control]:
+        route = self._route
+        if seen is not None:
+            value = seen.get(route.class_name or "", 0.0) if isinstance(seen, Mapping) else seen
+            self._target = self._shaped(value)
+        is_lost = self._absence.update(seen, now_s)
+        if self._target is None:  # nothing seen yet: nothing to hold and nothing to let go
+            return []
+        if is_lost and self._lost_target is not None:
+            self._target = self._lost_target
+        self._value = self._smoothed(self._target, now_s)
+        sendable = _midi_value(self._value) if route.midi else _float32(self._value)
+        if sendable is None or (route.change_only and sendable == self._sent):
+            return []
+        self._sent = sendable
+        if route.osc is not None:
+            return [OscSend(destination=route.destination, address=route.osc, arguments=(sendable,))]
+        message = (CONTROL_CHANGE | route.channel, route.number, int(sendable))
+        return [MidiSend(destination=route.destination, bytes=message)]
+
+    def _shaped(self, value: float) -> float:
+        route = self._route
+        share = (value - self._input_low) / (self._input_high - self._input_low)
+        share = min(max(share, 0.0), 1.0)
+        if route.invert:
+            share = 1.0 - share
+        return route.low + (route.high - route.low) * share**route.curve
+
+    def _smoothed(self, target: float, now_s: float) -> float:
+        """A one-pole low-pass whose time constant does not depend on the frame rate."""
+        elapsed_s = max(0.0, now_s - self._updated_at_s)
+        self._updated_at_s = now_s
+        if self._value is None or self._route.smooth_s <= 0.0:
+            return target
+        rest = (self._value - target) * math.exp(-elapsed_s / self._route.smooth_s)
+        arrived = abs(rest) <= 1e-4 * abs(self._route.high - self._route.low)
+        return target if arrived else target + rest
+
+
+class _NoteRoute:
+    """One class's presence -> a MIDI note, sounding as long as the class is there."""
+
+    def __init__(self, route: Route, sounding: "Counter[Note]") -> None:
+        self.output = route.output
+        self._route = route
+        self._note: Note = (route.destination, route.channel, route.number)
+        self._sounding = sounding
+        self._absence = _Absence(route.when_lost.hold_s)
+        self._lost_confidence = _stand_in(route.when_lost, released=0.0)
+        self._is_on = False
+        self._is_armed = True
+        self._on_at_s = 0.0
+
+    def update(self, seen: Seen | None, now_s: float) -> list[Control]:
+        route = self._route
+        confidence = seen.get(route.class_name or "", 0.0) if isinstance(seen, Mapping) else None
+        if self._absence.update(seen, now_s):
+            confidence = self._lost_confidence
+        if confidence is None:
+            return []
+        if self._is_on:
+            is_gone = confidence < route.threshold - route.hysteresis
+            return self._off() if is_gone and now_s - self._on_at_s >= route.min_hold_s else []
+        if confidence < route.threshold:
+            self._is_armed = True
+            return []
+        return self._on(now_s) if self._is_armed else []
+
+    def release(self) -> list[Control]:
+        """Ends the note, if it sounds; silent until the class has been gone once."""
+        controls = self._off() if self._is_on else []
+        self.disarm()
+        return controls
+
+    def disarm(self) -> None:
+        """Silent until the class has been gone once."""
+        self._is_on = False
+        self._is_armed = False
+
+    def _on(self, now_s: float) -> list[Control]:
+        self._is_on = True
+        self._on_at_s = now_s
+        self._sounding[self._note] += 1
+        if self._sounding[self._note] > 1:  # another route holds this very note
+            return []
+        destination, channel, number = self._note
+        return [MidiSend(destination=destination, bytes=(NOTE_ON | channel, number, self._route.velocity))]
+
+    def _off(self) -> list[Control]:
+        self._is_on = False
+        self._sounding[self._note] -= 1
+        return [] if self._sounding[self._note] else [_note_off(self._note)]
+
+
+class _ClassRoute:
+    """The class decided on -> its name and confidence over OSC, or a MIDI program change.
+
+    A class is left only for another whose confidence passes `threshold` and is ahead by
+    `hysteresis`, and not before `min_hold_s`.
+    """
+
+    def __init__(self, route: Route, output: Output) -> None:
+        self.output = route.output
+        self._route = route
+        self._classes = output.classes
+        self._absence = _Absence(route.when_lost.hold_s)
+        self._decided: str | None = None
+        self._decided_at_s = 0.0
+        self._sent_program: int | None = None
+
+    def update(self, seen: Seen | None, now_s: float) -> list[Control]:
+        if self._absence.update(seen, now_s):
+            return self._let_go()
+        if not isinstance(seen, Mapping):
+            return []
+        has_changed = self._decide(seen, now_s)
+        if self._decided is None or (self._route.change_only and not has_changed):
+            return []
+        return self._controls(self._decided, seen.get(self._decided, 0.0), self._classes or tuple(seen))
+
+    def _decide(self, confidences: Mapping[str, float], now_s: float) -> bool:
+        """Whether another class has been decided on."""
+        best = max(confidences, key=confidences.__getitem__)
+        if best == self._decided or confidences[best] < self._route.threshold:
+            return False
+        if self._decided is not None:
+            lead = confidences[best] - confidences.get(self._decided, 0.0)
+            if lead < self._route.hysteresis or now_s - self._decided_at_s < self._route.min_hold_s:
+                return False
+        self._decided = best
+        self._decided_at_s = now_s
+        return True
+
+    def _let_go(self) -> list[Control]:
+        """No class any more; a value to send stands where the confidence, or the program, did."""
+        then = self._route.when_lost.then
+        value = _stand_in(self._route.when_lost, released=0.0)
+        if value is None or self._decided is None:
+            return []
+        self._decided = None
+        if self._route.osc is not None:
+            return self._controls(NO_CLASS, value, ())
+        return [] if then == "release" else self._program(_midi_value(value))
+
+    def _controls(self, name: str, confidence: float, classes: tuple[str, ...]) -> list[Control]:
+        route = self._route
+        if route.osc is not None:
+            return [OscSend(destination=route.destination, address=route.osc, arguments=(name, confidence))]
+        if name not in classes:
+            return []
+        return self._program(_midi_value(route.low + classes.index(name)))
+
+    def _program(self, number: int | None) -> list[Control]:
+        route = self._route
+        if number is None or (route.change_only and number == self._sent_program):
+            return []
+        self._sent_program = number
+        return [MidiSend(destination=route.destination, bytes=(PROGRAM_CHANGE | route.channel, number))]
+
+
+@dataclass(slots=True)
+class _WekinatorOutputs:
+    """`/wek/outputs` for every frame: one float per output, classes as 1..K, the last one repeated
+    where there is no new one; then `/outputs-N` with an output's class confidences, if asked for.
+
+    Source: Wekinator's OutputManager and OSCNumericOutput (the first value is the minimum).
+    """
+
+    patch: Patch
+    values: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = [1.0 if output.kind == "class" else output.low for output in self.patch.outputs]
+
+    def update(self, seen: Mapping[str, Seen]) -> list[Control]:
+        distributions: list[Control] = []
+        for index, output in enumerate(self.patch.outputs):
+            said = seen.get(output.name)
+            if isinstance(said, float):
+                self.values[index] = said
+            elif said is not None:
+                classes = output.classes or tuple(said)
+                best = max(said, key=said.__getitem__)
+                if best in classes:
+                    self.values[index] = float(classes.index(best) + 1)
+                if self.patch.wekinator_probabilities:
+                    confidences = tuple(said.get(name, 0.0) for name in classes)
+                    distributions.append(
+                        OscSend(destination="out", address=f"/outputs-{index + 1}", arguments=confidences)
+                    )
+        return [OscSend(destination="out", address="/wek/outputs", arguments=tuple(self.values)), *distributions]
+
+
+def _stand_in(policy: WhenLost, *, released: float) -> float | None:
+    """What stands in for the value of a lost body; None to hold the last one."""
+    if policy.then == "hold":
+        return None
+    given = released if policy.then == "release" else _float32(float(policy.then))
+    return released if given is None else given
+
+
+def _note_off(note: Note) -> MidiSend:
+    destination, channel, number = note
+    return MidiSend(destination=destination, bytes=(NOTE_OFF | channel, number, 0))
+
+
+def _midi_value(value: float) -> int | None:
+    """The nearest of 0..127; None for what is no number."""
+    return min(max(round(value), 0), 127) if math.isfinite(value) else None
+
+
+def _float32(value: float) -> float | None:
+    """The value as OSC carries it; None when it cannot."""
+    try:
+        rounded = float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return None
+    return rounded if math.isfinite(rounded) else None
