@@ -1,0 +1,510 @@
+"""What each command of the protocol does to the engine: one method per row of the table.
+
+A method is named after its address (/instrument/takes/delete is `takes_delete`) and gives what
+its `/done` carries, or LATER when somebody will answer when the work has ended. What it raises
+becomes the reason in `/fail`.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instrument import __version__
+from instrument.models.trained import ModelError, load_model
+from instrument.patch import Output, Patch, PatchError, parse_patch
+from instrument.patch_edit import add_table, remove_value, set_value
+from instrument.protocol import Value
+from instrument.server import Call
+from instrument.source import NumbersSource, SourceError
+from instrument.takes import Take, TakesError, TakeStore, Target
+from instrument.telemetry import LEASE_S
+
+if TYPE_CHECKING:
+    from instrument.engine import Engine
+
+log = logging.getLogger(__name__)
+
+
+class _Later:
+    """Says that the answer comes when the work has ended."""
+
+
+LATER = _Later()
+Answer = list[Value] | _Later | None
+
+_REFUSALS = (ValueError, KeyError, PatchError, SourceError, TakesError, ModelError, OSError)
+"""What a command may raise to say no."""
+
+
+class Commands:
+    """Applies calls to one engine, in the engine's thread, between two frames."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._call: Call | None = None
+        self.is_closed = False
+
+    def apply(self, call: Call) -> None:
+        """Does what the call asks and answers it."""
+        self._call = call
+        method: Callable[..., Answer] = getattr(self, call.command.method)
+        try:
+            answer = method(*call.arguments)
+        except _REFUSALS as error:
+            self.fail(call, error.args[0] if isinstance(error, KeyError) else str(error))
+            return
+        except Exception as error:  # on stage nothing stops
+            self._engine.complain("command", f"{call.command.address} failed: {error!r}", error)
+            self.fail(call, f"the instrument could not do this: {error!r}")
+            return
+        if not isinstance(answer, _Later):
+            self.done(call, *(answer or []))
+
+    def done(self, call: Call | None, *values: Value) -> None:
+        if call is not None and call.command.is_answered:
+            self._engine.server.reply(call.sender, "/done", call.command.address, *values)
+
+    def fail(self, call: Call | None, reason: str) -> None:
+        if call is None:
+            return
+        if call.command.is_answered:
+            self._engine.server.reply(call.sender, "/fail", call.command.address, reason)
+        else:
+            log.warning("%s: %s", call.command.address, reason)
+
+    # The instrument itself
+
+    def ping(self) -> Answer:
+        return [__version__]
+
+    def status(self) -> Answer:
+        return [json.dumps(self._engine.status())]
+
+    def panic(self) -> Answer:
+        self._engine.panic()
+        return None
+
+    def run(self, is_on: int) -> Answer:
+        self._engine.set_running(bool(is_on))
+        return None
+
+    def latency_reset(self) -> Answer:
+        self._engine.latencies.clear()
+        return None
+
+    def quit(self) -> Answer:
+        self._engine.is_quitting = True
+        return None
+
+    def trainer_hello(self, port: int, pid: int) -> Answer:
+        if self._is_local():
+            self._engine.trainer.hello(port, pid)
+        return LATER
+
+    def trainer_progress(self, job: int, output: str, step: int, steps: int, loss: float, validation: float) -> Answer:
+        if self._is_local() and self._engine.trainer.advance(job, output, step, steps, loss, validation):
+            self._engine.telemetry.publish("training", output, step, steps, loss, validation)
+        return LATER
+
+    def trainer_done(self, job: int, summary: str) -> Answer:
+        if self._is_local():
+            self._engine.trainer.done(job, summary)
+        return LATER
+
+    def trainer_failed(self, job: int, reason: str) -> Answer:
+        if self._is_local():
+            self._engine.trainer.failed(job, reason)
+        return LATER
+
+    # Project and patch
+
+    def project_open(self, folder: str) -> Answer:
+        self._engine.open_project(Path(folder).expanduser().resolve())
+        return [self._engine.patch.name]
+
+    def project_reload(self) -> Answer:
+        self._change_patch(self._engine.project.patch_file.read_text(encoding="utf-8"), is_saved=True)
+        return [self._engine.patch.name]
+
+    def patch_set(self, key: str, value: str | float | int) -> Answer:
+        self._change_patch(set_value(self._patch_text(), key, value))
+        return None
+
+    def patch_remove(self, key: str) -> Answer:
+        self._change_patch(remove_value(self._patch_text(), key))
+        return None
+
+    def patch_add(self, table: str, values: str) -> Answer:
+        self._change_patch(add_table(self._patch_text(), table, values))
+        return None
+
+    def routes(self) -> Answer:
+        rows = []
+        for number, route in enumerate(self._engine.patch.routes, start=1):
+            row = dataclasses.asdict(route)
+            row |= {"number": number, "midi_number": route.number, "is_muted": number in self._engine.muted_routes}
+            rows.append(row)
+        return [json.dumps(rows)]
+
+    def route_mute(self, number: int, is_muted: int) -> Answer:
+        there = len(self._engine.patch.routes)
+        if not 1 <= number <= there:
+            raise ValueError(f"no route {number}; there are {there}, the first is 1")
+        muted = self._engine.muted_routes
+        muted.add(number) if is_muted else muted.discard(number)
+        self._engine.outputs.send(self._engine.routes.mute({one - 1 for one in muted}))
+        return None
+
+    def output_classes(self, output: str, *classes: str) -> Answer:
+        index = self._output_index(output)
+        self._change_patch(set_value(self._patch_text(), f"output.{index + 1}.classes", list(classes)))
+        return None
+
+    def output_enable(self, output: str, is_on: int) -> Answer:
+        self._enable_running(self._output(output), bool(is_on))
+        return None
+
+    # Source and performer
+
+    def source(self, name: str) -> Answer:
+        self._engine.change_source(name)
+        return [self._engine.source.status().name]
+
+    def performer_forget(self) -> Answer:
+        self._engine.tracker.forget()
+        return None
+
+    # Takes
+
+    def record(self, *pairs: Value) -> Answer:
+        self._engine.start_recording(self._targets(pairs))
+        return None
+
+    def record_timed(self, count_in_s: float, length_s: float, *pairs: Value) -> Answer:
+        if not 0 <= count_in_s <= 3600 or not 0 <= length_s <= 24 * 3600:
+            raise ValueError(f"count-in {count_in_s:g} s, length {length_s:g} s; allowed: 0..3600 s and 0..86400 s")
+        self._engine.start_recording(self._targets(pairs), count_in_s=count_in_s, length_s=length_s or None)
+        assert self._call is not None
+        self._engine.expect_outcome(self._call)
+        return LATER
+
+    def record_stop(self) -> Answer:
+        if not self._engine.finish_recording(self._call):
+            raise ValueError("nothing is being recorded")
+        return LATER
+
+    def record_mask(self, output: str, is_on: int) -> Answer:
+        name = self._output(output).name
+        self._mask_recording(name, bool(is_on))
+        return None
+
+    def target(self, output: str, target: Value) -> Answer:
+        self._engine.targets |= self._targets((output, target))
+        return None
+
+    def performance_record(self) -> Answer:
+        self._engine.start_recording({}, kind="performance")
+        return None
+
+    def takes(self) -> Answer:
+        with TakeStore.open(self._engine.project.takes_file, readonly=True) as store:
+            rows = [take_row(take) for take in store.takes()]
+        text = json.dumps(rows)
+        while len(text) > 60_000:  # what fits into a datagram: the newest takes
+            rows = rows[len(rows) // 10 + 1 :]
+            text = json.dumps(rows)
+        return [text]
+
+    def takes_delete(self, *takes: int) -> Answer:
+        return self._edit(lambda store: store.delete(takes), lambda _: [len(takes)])
+
+    def takes_delete_last(self) -> Answer:
+        return self._edit(lambda store: store.delete_last(), lambda done: [int(done is not None)])
+
+    def takes_delete_all(self) -> Answer:
+        def delete(store: TakeStore) -> int:
+            count = len(store.takes())
+            store.delete_all()
+            return count
+
+        return self._edit(delete, lambda count: [count])
+
+    def takes_relabel(self, take: int, output: str, target: Value) -> Answer:
+        targets = self._targets((output, target))
+        return self._edit(lambda store: store.relabel([take], targets))
+
+    def takes_trim(self, take: int, first: int, last: int) -> Answer:
+        return self._edit(lambda store: store.trim(take, first, last))
+
+    def undo(self) -> Answer:
+        return self._edit(lambda store: store.undo(), lambda what: [what or "nothing to undo"])
+
+    def redo(self) -> Answer:
+        return self._edit(lambda store: store.redo(), lambda what: [what or "nothing to redo"])
+
+    # Training
+
+    def train(self, *outputs: str) -> Answer:
+        self._train([self._output(name).name for name in outputs], is_run_after=True)
+        return LATER
+
+    def train_cancel(self) -> Answer:
+        if not self._engine.trainer.cancel():
+            raise ValueError("nothing is being trained")
+        return None
+
+    # Telemetry
+
+    def subscribe(self, *topics: str) -> Answer:
+        assert self._call is not None
+        self._engine.telemetry.subscribe(self._call.sender, topics)
+        return [LEASE_S]
+
+    def unsubscribe(self) -> Answer:
+        assert self._call is not None
+        self._engine.telemetry.unsubscribe(self._call.sender)
+        return None
+
+    # Wekinator's words. Numbers count from 1; what it would ignore is ignored, and logged.
+
+    def control_outputs(self, *values: float) -> Answer:
+        outputs = self._engine.patch.outputs
+        if len(values) != len(outputs):
+            raise ValueError(f"{len(values)} values came, there are {len(outputs)} outputs")
+        for output, value in zip(outputs, values, strict=True):
+            if (target := _wekinator_target(output, value)) is not None:
+                self._engine.targets[output.name] = target
+        return None
+
+    def control_startRecording(self) -> Answer:  # noqa: N802  (Wekinator's spelling)
+        self._engine.set_running(False)
+        self._engine.start_recording(self._targets(()))
+        return None
+
+    def control_stopRecording(self) -> Answer:  # noqa: N802
+        self._engine.finish_recording(None)
+        return None
+
+    def control_startDtwRecording(self, gesture: int) -> Answer:  # noqa: N802
+        raise ValueError(f"gesture {gesture}: this project has no output that learns movements")
+
+    def control_stopDtwRecording(self) -> Answer:  # noqa: N802
+        return None
+
+    def control_train(self) -> Answer:
+        self._engine.finish_recording(None)
+        self._train([], is_run_after=False)
+        return None
+
+    def control_cancelTrain(self) -> Answer:  # noqa: N802
+        self._engine.trainer.cancel()
+        return None
+
+    def control_startRunning(self) -> Answer:  # noqa: N802
+        self._engine.finish_recording(None)
+        self._engine.set_running(True)
+        return None
+
+    def control_stopRunning(self) -> Answer:  # noqa: N802
+        self._engine.set_running(False)
+        return None
+
+    def control_deleteAllExamples(self) -> Answer:  # noqa: N802
+        return self.takes_delete_all()
+
+    def control_deleteExamplesForOutput(self, number: int) -> Answer:  # noqa: N802
+        name = self._numbered(number).name
+        return self._edit(lambda store: store.delete_output(name))
+
+    def control_enableModelRecording(self, *numbers: int) -> Answer:  # noqa: N802
+        return self._for_numbered(numbers, lambda output: self._mask_recording(output.name, True))
+
+    def control_disableModelRecording(self, *numbers: int) -> Answer:  # noqa: N802
+        return self._for_numbered(numbers, lambda output: self._mask_recording(output.name, False))
+
+    def control_enableModelRunning(self, *numbers: int) -> Answer:  # noqa: N802
+        return self._for_numbered(numbers, lambda output: self._enable_running(output, True))
+
+    def control_disableModelRunning(self, *numbers: int) -> Answer:  # noqa: N802
+        return self._for_numbered(numbers, lambda output: self._enable_running(output, False))
+
+    def control_setInputNames(self, *names: str) -> Answer:  # noqa: N802
+        self._change_patch(set_value(self._patch_text(), "listen.input_names", list(names)))
+        return None
+
+    def control_setOutputNames(self, *names: str) -> Answer:  # noqa: N802
+        if len(names) != len(self._engine.patch.outputs) or len(set(names)) != len(names):
+            raise ValueError(f"{len(names)} names came; wanted: {len(self._engine.patch.outputs)}, each different")
+        self._change_patch(set_value(self._patch_text(), "wekinator.output_names", list(names)))
+        return None
+
+    def control_selectInputsForOutput(self, number: int, *inputs: int) -> Answer:  # noqa: N802
+        self._numbered(number)
+        there = self._engine.patch.listen.inputs
+        if isinstance(self._engine.source, NumbersSource) and there and max(inputs) > there:
+            raise ValueError(f"input {max(inputs)} was picked, there are {there}")
+        self._change_patch(set_value(self._patch_text(), f"output.{number}.inputs", sorted(set(inputs))))
+        return None
+
+    def control_loadModelFromFile(self, number: int, file: str) -> Answer:  # noqa: N802
+        output = self._numbered(number)
+        source = self._model_path(file)
+        model = load_model(source)  # whatever is wrong with it is said before anything is replaced
+        if model.output != output.name:
+            raise ValueError(f"{source}: this model is for output '{model.output}', not '{output.name}'")
+        self._copy_model(source, self._engine.project.model_file(output.name))
+        self._engine.load_models()
+        return None
+
+    def control_saveModelToFile(self, number: int, file: str) -> Answer:  # noqa: N802
+        output = self._numbered(number)
+        source = self._engine.project.model_file(output.name)
+        if not source.exists():
+            raise ValueError(f"output '{output.name}' has no model yet; train first")
+        self._copy_model(source, self._model_path(file))
+        return None
+
+    # What several of them need
+
+    def _is_local(self) -> bool:
+        return self._call is not None and self._call.sender[0] in ("127.0.0.1", "::1")
+
+    def _output(self, name: str) -> Output:
+        return self._engine.patch.output(name)
+
+    def _output_index(self, name: str) -> int:
+        return self._engine.patch.outputs.index(self._output(name))
+
+    def _numbered(self, number: int) -> Output:
+        outputs = self._engine.patch.outputs
+        if not 1 <= number <= len(outputs):
+            raise ValueError(f"output {number}: there are {len(outputs)}, the first is 1")
+        return outputs[number - 1]
+
+    def _for_numbered(self, numbers: tuple[int, ...], change: Callable[[Output], None]) -> None:
+        for output in [self._numbered(number) for number in numbers]:
+            change(output)
+
+    def _targets(self, pairs: tuple[Value, ...]) -> dict[str, Target]:
+        """The targets of output-target pairs; without any, those set before, for the outputs not masked.
+
+        Raises ValueError for a class or value the output does not allow.
+        """
+        engine = self._engine
+        if not pairs:
+            chosen = {name: target for name, target in engine.targets.items() if name in engine.recording_mask}
+            if not chosen:
+                raise ValueError("no output is enabled for recording; see /instrument/record/mask")
+            return chosen
+        return {
+            str(name): _checked_target(self._output(str(name)), value)
+            for name, value in zip(pairs[::2], pairs[1::2], strict=True)
+        }
+
+    def _mask_recording(self, name: str, is_on: bool) -> None:
+        mask = self._engine.recording_mask
+        mask.add(name) if is_on else mask.discard(name)
+
+    def _enable_running(self, output: Output, is_on: bool) -> None:
+        enabled = self._engine.predictor.enabled
+        enabled.add(output.name) if is_on else enabled.discard(output.name)
+
+    def _edit(self, change: Callable[[TakeStore], Any], answer: Callable[[Any], list[Value]] = lambda _: []) -> _Later:
+        """Has the takes' one writer make the change, and answers when it is on disk."""
+        call = self._call
+
+        def finish(future: Future[Any]) -> None:
+            error = future.exception()
+            if error is not None:
+                self.fail(call, str(error))
+            else:
+                self.done(call, *answer(future.result()))
+
+        self._engine.after(self._engine.recorder.edit(change), finish)
+        return LATER
+
+    def _train(self, outputs: list[str], *, is_run_after: bool) -> None:
+        engine, call = self._engine, self._call
+
+        def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
+            if summary is None:
+                log.warning("training: %s", reason)
+                self.fail(call, reason or "no reason given")
+            else:
+                self.done(call, json.dumps(summary))
+            if not is_run_after:
+                engine.send_done_training()
+
+        engine.train(outputs, answer, is_run_after=is_run_after)
+
+    def _patch_text(self) -> str:
+        return self._engine.project.patch_file.read_text(encoding="utf-8")
+
+    def _change_patch(self, text: str, *, is_saved: bool = False) -> None:
+        """Plays on with that text as the patch, and keeps it; a patch that is wrong changes nothing."""
+        file = self._engine.project.patch_file
+        patch: Patch = parse_patch(text, file)
+        self._engine.change_patch(patch)
+        if not is_saved:
+            draft = file.with_suffix(".toml.new")
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, file)
+
+    def _model_path(self, file: str) -> Path:
+        """Inside the project; elsewhere only when nobody but this machine can ask for it."""
+        folder = self._engine.project.folder.resolve()
+        path = (folder / file).resolve().with_suffix(".safetensors")
+        if not path.is_relative_to(folder) and not self._engine.options.listen_host.startswith("127."):
+            raise ValueError(f"{path} is outside the project, which only 127.0.0.1 may ask for")
+        return path
+
+    @staticmethod
+    def _copy_model(source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (".safetensors", ".json"):
+            shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix + ".new"))
+        for suffix in (".safetensors", ".json"):
+            os.replace(target.with_suffix(suffix + ".new"), target.with_suffix(suffix))
+
+
+def take_row(take: Take) -> dict[str, Any]:
+    """A take as it is listed."""
+    return {
+        "id": take.id,
+        "kind": take.kind,
+        "targets": dict(take.targets),
+        "frames": take.frame_count,
+        "seconds": round(take.duration_s, 2),
+        "tracked": round(take.tracked_fraction, 3),
+        "source": take.source,
+        "created_at": take.created_at,
+    }
+
+
+def _checked_target(output: Output, value: Value) -> Target:
+    if output.kind == "class":
+        name = f"{value:g}" if isinstance(value, float | int) else str(value)
+        if not name or (output.classes and name not in output.classes):
+            allowed = ", ".join(output.classes) or "any name"
+            raise ValueError(f"output '{output.name}': class '{name}'; allowed: {allowed}")
+        return name
+    if isinstance(value, str | bytes) or not output.low <= value <= output.high:
+        raise ValueError(f"output '{output.name}': {value!r}; allowed: a number {output.low:g}..{output.high:g}")
+    return float(value)
+
+
+def _wekinator_target(output: Output, value: float) -> Target | None:
+    """The target a Wekinator value stands for; None when it is not legal."""
+    if output.kind == "continuous":
+        return value if output.low <= value <= output.high else None
+    if not float(value).is_integer() or value < 1:
+        return None
+    if not output.classes:
+        return f"{value:g}"
+    return output.classes[int(value) - 1] if value <= len(output.classes) else None

@@ -1,0 +1,643 @@
+"""The engine: the one loop that turns frames into controls, and the only corridor between rooms.
+
+It plays on when everything else is gone: trainer, console, synthesiser, camera. Commands arrive
+between two frames, through `commands.py`; nothing else changes what it does.
+"""
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from instrument import __version__, assets, clock
+from instrument.commands import Commands
+from instrument.features import FeatureExtractor, with_inputs
+from instrument.latency import Latencies
+from instrument.mapping import RouteMap
+from instrument.midi import Midi
+from instrument.models.trained import ModelError, TrainedModel, load_model
+from instrument.outputs import Outputs
+from instrument.patch import Destination, Patch, PatchError, read_patch
+from instrument.predictor import Predictor
+from instrument.project import Project
+from instrument.recorder import Outcome, Recorder
+from instrument.server import Address, Call, Server
+from instrument.signals import ClassPrediction, FloatArray, Frame, Landmarks, OscSend, Prediction
+from instrument.source import NumbersSource, Source, open_source
+from instrument.takes import TakeStore, Target
+from instrument.telemetry import Telemetry
+from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
+from instrument.training_job import TrainerLink
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.05
+"""How often the loop turns when no frame comes."""
+LOST_S = 0.3
+"""Without a frame for this long, routes are told that the body is lost."""
+PREVIEW_EVERY_S = 0.1
+LATENCY_EVERY_S = 0.5
+COMMANDS_PER_FRAME = 50
+"""More wait for the next frame, so that a flood of commands cannot hold one up for long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What `play` was asked for; None leaves it to the patch."""
+
+    folder: Path
+    source: str | None = None
+    out: tuple[str, int] | None = None
+    listen_host: str = "127.0.0.1"
+    in_port: int = 6448
+    is_once: bool = False
+    is_running: bool | None = None
+    """What the engine before this one did, after a restart."""
+
+
+class Engine:
+    """One playing instrument. Raises PatchError, SourceError, PortInUse or TakesError when it cannot start."""
+
+    # The rooms between source and outputs, made anew for every patch by `_build`
+    tracker: Tracker
+    extractor: FeatureExtractor
+    predictor: Predictor
+    routes: RouteMap
+    outputs: Outputs
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        *,
+        midi: Midi,
+        report: Callable[[dict[str, Any]], None] = lambda _: None,
+        now_s: clock.Clock = clock.now_s,
+    ) -> None:
+        """`report` is told what the next engine needs to go on where this one was killed."""
+        self.options = options
+        self.now_s = now_s
+        self.started_at_s = now_s()
+        self.latencies = Latencies()
+        self.errors: Counter[str] = Counter()
+        self.is_quitting = False
+        self.is_ended = False
+        """Whether the source has played to its end, with `is_once`."""
+        self._midi = midi
+        self._report = report
+        self._bell = threading.Event()
+        self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
+        self._outcome_callers: deque[Call | None] = deque()
+        self._frame_at_s = now_s()
+        self._logged_at_s: dict[str, float] = {}
+        self._published_at_s = {"preview": 0.0, "latency": 0.0}
+        self._source_state = ""
+        self._recording_phase = "idle"
+
+        self.project = Project(options.folder)
+        self.patch = self._read_patch(self.project)
+        self.targets = _first_targets(self.patch)
+        self.recording_mask = {output.name for output in self.patch.outputs}
+        self.muted_routes: set[int] = set()
+        self.server = Server(
+            options.listen_host, options.in_port, on_call=self._bell.set, on_inputs=self._take_numbers, now_s=now_s
+        )
+        try:
+            self.telemetry = Telemetry(self.server.reply, now_s)
+            self.trainer = TrainerLink(self.server.reply, now_s)
+            self.recorder = self._open_recorder(self.project)
+            self.source: Source = self._open_source(options.source or self.patch.listen.source)
+            self._build()
+        except BaseException:
+            self.server.close()
+            raise
+        self.load_models()
+        has_models = any(status.is_running for status in self.predictor.status())
+        self.is_running = has_models if options.is_running is None else options.is_running
+        self.commands = Commands(self)
+        self.report_session()
+        self._train_untrained()
+        self.server.start()
+
+    # The loop
+
+    def run(self) -> None:
+        """Plays until told to quit, or until the source ends."""
+        try:
+            while not self.is_quitting:
+                self._bell.wait(IDLE_S)
+                self._bell.clear()
+                while self.step() and not self.is_quitting:
+                    pass
+        finally:
+            self.close()
+
+    def step(self) -> bool:
+        """Does what has come since the last call: commands, then the newest frame; whether there was one."""
+        self._apply_commands()
+        self._attend()
+        frame = self.source.latest()
+        if frame is None:
+            self._idle()
+            return False
+        try:
+            self._play(frame)
+        except Exception as error:  # on stage nothing stops: one bad frame is not the end
+            self.complain("frame", f"a frame could not be played: {error}", error)
+        return True
+
+    def _play(self, frame: Frame) -> None:
+        taken_at_s = self._frame_at_s = self.now_s()
+        landmarks = self.tracker.track(frame)
+        tracked_at_s = self.now_s()
+        if landmarks.numbers is not None and not self._settle_inputs(landmarks.numbers):
+            return
+        features = self.extractor.update(landmarks)
+        self.recorder.offer(landmarks, self.targets)
+        featured_at_s = self.now_s()
+        prediction = self.predictor.predict(features, landmarks.is_tracked)
+        predicted_at_s = self.now_s()
+        controls = self.routes.update(prediction, predicted_at_s) if self.is_running else []
+        mapped_at_s = self.now_s()
+        self.outputs.send(controls)
+        sent_at_s = self.now_s()
+        self.latencies.add(
+            (frame.captured_at_s, taken_at_s, tracked_at_s, featured_at_s, predicted_at_s, mapped_at_s, sent_at_s)
+        )
+        if self.telemetry.subscribers:
+            self._publish(frame, landmarks, features.values, prediction)
+
+    def _idle(self) -> None:
+        """Without frames, routes still let go of what a lost body held."""
+        now_s = self.now_s()
+        if self.source.status().state == "ended" and not self.is_ended:
+            self.is_ended = True
+            log.info("the source has come to its end")
+            if self.options.is_once:
+                self.is_quitting = True
+        is_numbers = isinstance(self.source, NumbersSource)
+        if self.is_running and not is_numbers and now_s - self._frame_at_s > LOST_S:
+            nobody = Prediction(frame_number=-1, captured_at_s=now_s, outputs={}, is_tracked=False)
+            self.outputs.send([one for one in self.routes.update(nobody, now_s) if not _is_wekinator(one)])
+
+    def _apply_commands(self) -> None:
+        for _ in range(min(len(self.server.calls), COMMANDS_PER_FRAME)):
+            self.commands.apply(self.server.calls.popleft())
+        if self.server.calls:
+            self._bell.set()
+
+    def _attend(self) -> None:
+        """Looks after what other threads and processes have finished."""
+        for _ in range(len(self._results)):
+            future, then = self._results[0]
+            if not future.done():
+                break
+            self._results.popleft()
+            then(future)
+        for outcome in self.recorder.poll():
+            self._finish_recording(outcome)
+        self.trainer.attend()
+        for problem in self.recorder.problems:
+            self.complain("takes", problem)
+        state = self.source.status()
+        if state.state != self._source_state:
+            self._source_state = state.state
+            self.telemetry.publish("source", state.state, state.detail)
+        phase = self.recorder.state.phase
+        if phase != self._recording_phase or (self.telemetry.is_wanted("recording") and phase != "idle"):
+            self._recording_phase = phase
+            recording = self.recorder.state
+            self.telemetry.publish(
+                "recording", phase.replace("counting in", "count_in"), recording.remaining_s or recording.recorded_s
+            )
+
+    # What commands do: each raises ValueError (or one of its kind) with a reason, and then changes nothing
+
+    def open_project(self, folder: Path) -> None:
+        """Plays another project, or this one afresh.
+
+        Raises PatchError, SourceError or TakesError; the old one then plays on.
+        """
+        project = Project(folder)
+        patch = self._read_patch(project)
+        recorder = self.recorder
+        if project != self.project:
+            recorder = self._open_recorder(project)
+        try:
+            source = self._open_source(self.options.source or patch.listen.source)
+        except BaseException:
+            if recorder is not self.recorder:
+                recorder.close()
+            raise
+        self._let_go()
+        self.source.close()
+        self.outputs.close()
+        self.tracker.close()
+        if recorder is not self.recorder:
+            self._finish_all(self.recorder.close())
+        self.project, self.patch, self.recorder, self.source = project, patch, recorder, source
+        self.targets = _first_targets(patch)
+        self.recording_mask = {output.name for output in patch.outputs}
+        self.muted_routes.clear()
+        self._build()
+        self.load_models()
+        self.is_running = any(status.is_running for status in self.predictor.status())
+        self.report_session()
+        self._train_untrained()
+
+    def change_patch(self, patch: Patch) -> None:
+        """Plays on with an edited patch of the same project; only what differs is made anew."""
+        old, patch = self.patch, self._with_options(patch)
+        source = self.source
+        if patch.listen.source != old.listen.source or patch.listen.width_px != old.listen.width_px:
+            source = self._open_source(self.options.source or patch.listen.source)
+        if patch.listen.is_numbers and not patch.listen.inputs:
+            patch = with_inputs(patch, old.listen.inputs)
+        self._let_go()
+        if source is not self.source:
+            self.source.close()
+            self.source = source
+        self.outputs.close()
+        self.tracker.close()
+        self.patch = patch
+        self.targets = _first_targets(patch) | {
+            name: target for name, target in self.targets.items() if _is_allowed(patch, name, target)
+        }
+        names = {output.name for output in patch.outputs}
+        self.recording_mask = {
+            name for name in names if name in self.recording_mask or name not in {one.name for one in old.outputs}
+        }
+        enabled = self.predictor.enabled
+        self._build()
+        self.predictor.enabled = {
+            name for name in names if name in enabled or name not in {one.name for one in old.outputs}
+        }
+        self.load_models()
+
+    def change_source(self, name: str) -> None:
+        """Listens to another source until the next start.
+
+        Raises SourceError; the old one then plays on.
+        """
+        source = self._open_source(name)
+        self.source.close()
+        self.tracker.close()
+        self.source = source
+        self.options = replace(self.options, source=name)
+        self.tracker = self._open_tracker()
+        self.extractor.reset()
+        self.is_ended = False
+        self.report_session()
+
+    def load_models(self) -> None:
+        """Takes the project's trained models in, between two frames; says which do not fit."""
+        models: dict[str, TrainedModel] = {}
+        for output in self.patch.outputs:
+            file = self.project.model_file(output.name)
+            if file.exists():
+                try:
+                    models[output.name] = load_model(file)
+                except ModelError as error:
+                    log.warning("output '%s': %s", output.name, error)
+        self.predictor.replace(models)
+        for status in self.predictor.status():
+            if status.model_id is not None and not status.is_running:
+                log.warning("output '%s' is silent: %s", status.output, status.reason)
+
+    def set_running(self, is_running: bool) -> None:
+        if is_running != self.is_running:
+            # Notes that are due end, and begin again with what is seen now.
+            self.outputs.send(self.routes.release_all() if not is_running else self.routes.reset())
+        self.is_running = is_running
+        self.report_session()
+
+    def panic(self) -> None:
+        """Silence: every note off, and nothing is sent until `run`."""
+        self.set_running(False)
+        self.outputs.panic()
+
+    def start_recording(
+        self, targets: dict[str, Target], *, count_in_s: float = 0.0, length_s: float | None = None, kind: str = "take"
+    ) -> None:
+        """Records; the outcome is answered through `finish_recording`."""
+        if self.recorder.state.phase != "idle":
+            self.finish_recording(None)
+        self.targets = self.targets | targets
+        self.recorder.start(
+            targets,
+            source=self.source.status().name,
+            parts=self._parts(),
+            kind=kind,
+            number_count=self.patch.listen.inputs if self.patch.listen.is_numbers else 0,
+            count_in_s=count_in_s,
+            length_s=length_s,
+        )
+
+    def finish_recording(self, caller: Call | None) -> bool:
+        """Ends the recording; `caller` gets the answer once the take is on disk. Whether there was one."""
+        if not self.recorder.stop():
+            return False
+        self._outcome_callers.append(caller)
+        return True
+
+    def expect_outcome(self, caller: Call) -> None:
+        """Answers `caller` when the recording under way ends by itself."""
+        self._outcome_callers.append(caller)
+
+    def after(self, future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
+        """Calls `then` in the engine's thread once the future is done."""
+        self._results.append((future, then))
+        future.add_done_callback(lambda _: self._bell.set())
+
+    def train(
+        self,
+        outputs: Sequence[str],
+        answer: Callable[[dict[str, Any] | None, str | None], None],
+        *,
+        is_run_after: bool = True,
+    ) -> None:
+        """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not."""
+
+        def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
+            if summary is not None:
+                self.load_models()
+                if is_run_after:
+                    self.set_running(True)
+            answer(summary, reason)
+
+        # What is being written to disk now is learned too.
+        written = self.recorder.edit(lambda _: None)
+        self.after(written, lambda _: self.trainer.train(self.project.folder, outputs, finished))
+
+    def _train_untrained(self) -> None:
+        """Trains what has takes but no model that fits, as a project that was just made."""
+        with TakeStore.open(self.project.takes_file, readonly=True) as store:
+            taught = {name for take in store.takes(kind="take") for name in take.targets}
+        untrained = [one.output for one in self.predictor.status() if not one.is_running and one.output in taught]
+        if untrained:
+            log.info("training %s from the project's takes", ", ".join(untrained))
+            is_run_after = self.options.is_running is not False
+
+            def answer(_: dict[str, Any] | None, reason: str | None) -> None:
+                if reason is not None:
+                    log.warning("training: %s", reason)
+
+            self.train(untrained, answer, is_run_after=is_run_after)
+
+    def send_done_training(self) -> None:
+        """As Wekinator says it."""
+        self.outputs.send([OscSend(destination="out", address="/wekinator/status/done-training", arguments=())])
+
+    def status(self) -> dict[str, Any]:
+        """Everything about the present state, for people and programs."""
+        source = self.source.status()
+        recording = self.recorder.state
+        process = psutil.Process()
+        return {
+            "version": __version__,
+            "project": str(self.project.folder),
+            "patch": self.patch.name,
+            "running": self.is_running,
+            "source": {
+                "name": source.name,
+                "state": source.state,
+                "detail": source.detail,
+                "frames": source.frames,
+                "dropped": source.dropped,
+                "losses": source.losses,
+                "rate_hz": round(self.latencies.rate_hz(), 1),
+                "strangers_refused": getattr(self.tracker, "strangers", 0),
+            },
+            "recording": {"state": recording.phase, "frames": recording.frame_count, "seconds": recording.recorded_s},
+            "takes": {"problems": list(self.recorder.problems), "dropped_frames": self.recorder.dropped_frames},
+            "outputs": [
+                {
+                    "name": one.output,
+                    "kind": one.kind,
+                    "classes": list(one.classes),
+                    "running": one.is_running,
+                    "model": one.model_id,
+                    "why_not": one.reason,
+                }
+                for one in self.predictor.status()
+            ],
+            "destinations": {name: asdict(one) for name, one in self.outputs.status().items()},
+            "trainer": self.trainer.status(),
+            "latency": {
+                name: {field: round(value, 3) for field, value in asdict(one).items()}
+                for name, one in self.latencies.summary().items()
+            },
+            "dropped_messages": dict(self.server.dropped),
+            "subscribers": self.telemetry.subscribers,
+            "errors": dict(self.errors),
+            "pid": process.pid,
+            "memory_mb": round(process.memory_info().rss / 1e6, 1),
+            "uptime_s": round(self.now_s() - self.started_at_s, 1),
+        }
+
+    def complain(self, kind: str, text: str, error: BaseException | None = None) -> None:
+        """Counts a fault, and logs it at most once a second."""
+        self.errors[kind] += 1
+        now_s = self.now_s()
+        if now_s - self._logged_at_s.get(kind, -1.0) >= 1.0:
+            self._logged_at_s[kind] = now_s
+            log.error(text, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
+
+    def report_session(self) -> None:
+        self._report({"folder": str(self.project.folder), "source": self.options.source, "is_running": self.is_running})
+
+    def close(self) -> None:
+        """Releases every note, and ends. Closing twice does nothing."""
+        if self.commands.is_closed:
+            return
+        self.commands.is_closed = True
+        self._let_go()
+        self.outputs.panic()
+        self.source.close()
+        self._finish_all(self.recorder.close())
+        self.outputs.close()
+        self.tracker.close()
+        self.server.close()
+
+    # Building rooms
+
+    def _read_patch(self, project: Project) -> Patch:
+        return self._with_options(read_patch(project.patch_file))
+
+    def _with_options(self, patch: Patch) -> Patch:
+        if self.options.out is not None:
+            out = Destination(name="out", osc=self.options.out)
+            patch = replace(patch, destinations={**patch.destinations, "out": out})
+        return patch
+
+    def _open_source(self, name: str) -> Source:
+        return open_source(
+            name,
+            width_px=self.patch.listen.width_px,
+            is_once=self.options.is_once,
+            on_frame=self._bell.set,
+            takes_file=self.project.takes_file,
+        )
+
+    def _open_tracker(self) -> Tracker:
+        if self.source.status().name == "osc" or self.source.status().name.startswith("take:"):
+            return RecordedTracker()
+        listen = self.patch.listen
+        return MediaPipeTracker(
+            listen,
+            pose_model=assets.path("pose.task") if "pose" in listen.track else None,
+            hand_model=assets.path("hand.task") if "hands" in listen.track else None,
+        )
+
+    def _open_recorder(self, project: Project) -> Recorder:
+        recorder = Recorder(project.takes_file, self.now_s)
+        if recorder.moved_aside is not None:
+            log.warning(
+                "the takes file was damaged and has been kept as %s; %d takes could be read from it",
+                recorder.moved_aside,
+                len(recorder.salvaged),
+            )
+        for take in recorder.recovered:
+            log.warning("take %d was cut off and has been kept: %d frames", take.id, take.frame_count)
+        return recorder
+
+    def _build(self) -> None:
+        """Makes the rooms between source and outputs for the patch."""
+        if self.patch.listen.is_numbers and not self.patch.listen.inputs:
+            self.patch = with_inputs(self.patch, self._recorded_inputs())
+        self.tracker = self._open_tracker()
+        self.extractor = FeatureExtractor(self.patch)
+        self.predictor = Predictor(self.patch)
+        self.routes = RouteMap(self.patch)
+        self.outputs = Outputs(self.patch, self._midi)
+
+    def _recorded_inputs(self) -> int:
+        """How many numbers the newest take has; 0 when there is none."""
+        with TakeStore.open(self.project.takes_file, readonly=True) as store:
+            counts = [take.number_count for take in store.takes() if take.number_count]
+        return counts[-1] if counts else 0
+
+    def _parts(self) -> tuple[str, ...]:
+        if self.patch.listen.is_numbers:
+            return ("numbers",)
+        parts: tuple[str, ...] = ()
+        if "pose" in self.patch.listen.track:
+            parts += ("pose", "pose_world")
+        if "hands" in self.patch.listen.track:
+            parts += ("left_hand", "right_hand")
+        return parts
+
+    def _let_go(self) -> None:
+        """Sends the note offs that are due."""
+        self.outputs.send(self.routes.release_all())
+
+    # What arrives
+
+    def _take_numbers(self, values: FloatArray) -> None:
+        """Called by the server's thread for every /wek/inputs."""
+        source = self.source
+        if isinstance(source, NumbersSource):
+            source.push(values)
+
+    def _settle_inputs(self, numbers: FloatArray) -> bool:
+        """Whether these numbers are as many as the patch wants; the first ones say how many that is."""
+        wanted = self.patch.listen.inputs
+        if len(numbers) == wanted:
+            return True
+        if wanted or not len(numbers):
+            self.complain("inputs", f"/wek/inputs carried {len(numbers)} floats, this project has {wanted} inputs")
+            return False
+        enabled = self.predictor.enabled
+        self.patch = with_inputs(self.patch, len(numbers))
+        self.extractor = FeatureExtractor(self.patch)
+        self.predictor = Predictor(self.patch)
+        self.predictor.enabled = enabled
+        self.load_models()
+        return True
+
+    def _finish_recording(self, outcome: Outcome) -> None:
+        caller = self._outcome_callers.popleft() if self._outcome_callers else None
+        take = outcome.take
+        if outcome.refused is not None or take is None:
+            reason = outcome.refused or "no frame came while recording"
+            log.warning("the take was refused: %s", reason)
+            self.commands.fail(caller, reason)
+            return
+        log.info("take %d: %d frames", take.id, take.frame_count)
+        self.commands.done(caller, take.id, take.frame_count)
+
+    def _finish_all(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self._finish_recording(outcome)
+
+    def _publish(self, frame: Frame, landmarks: Landmarks, features: FloatArray | None, prediction: Prediction) -> None:
+        telemetry = self.telemetry
+        telemetry.publish("frame", frame.number, int(landmarks.is_tracked))
+        if telemetry.is_wanted("prediction"):
+            for name, one in prediction.outputs.items():
+                if isinstance(one, ClassPrediction):
+                    telemetry.publish("prediction", name, one.classes[one.best], float(one.confidences[one.best]))
+                else:
+                    telemetry.publish("prediction", name, one.value)
+        if telemetry.is_wanted("landmarks"):
+            for part in ("pose", "left_hand", "right_hand"):
+                points = getattr(landmarks, part)
+                if points is not None:
+                    telemetry.publish("landmarks", part, np.asarray(points, dtype="<f4").tobytes())
+        if features is not None and telemetry.is_wanted("features"):
+            telemetry.publish("features", np.asarray(features, dtype="<f4").tobytes())
+        if self._is_due("latency", LATENCY_EVERY_S):
+            for stage, summary in self.latencies.summary().items():
+                telemetry.publish("latency", stage, summary.p50_ms, summary.p99_ms)
+        if frame.image_bgr is not None and self._is_due("preview", PREVIEW_EVERY_S):
+            telemetry.publish("preview", _preview(frame.image_bgr))
+
+    def _is_due(self, topic: str, every_s: float) -> bool:
+        now_s = self.now_s()
+        if now_s - self._published_at_s[topic] < every_s or not self.telemetry.is_wanted(topic):
+            return False
+        self._published_at_s[topic] = now_s
+        return True
+
+
+def _preview(image: Any) -> bytes:
+    """A JPEG of the picture that fits into one datagram."""
+    import cv2
+
+    from instrument.camera import fit_width
+
+    for quality in (70, 40, 10):
+        _, jpeg = cv2.imencode(".jpg", fit_width(image, 480), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if len(jpeg) <= 60_000:
+            break
+    return jpeg.tobytes()
+
+
+def _first_targets(patch: Patch) -> dict[str, Target]:
+    """What is recorded until a target is set: the first class, the low end."""
+    return {
+        output.name: (output.classes[0] if output.classes else "1") if output.kind == "class" else output.low
+        for output in patch.outputs
+    }
+
+
+def _is_allowed(patch: Patch, name: str, target: Target) -> bool:
+    for output in patch.outputs:
+        if output.name == name:
+            if output.kind == "class":
+                return isinstance(target, str) and (not output.classes or target in output.classes)
+            return not isinstance(target, str) and output.low <= target <= output.high
+    return False
+
+
+def _is_wekinator(control: Any) -> bool:
+    return isinstance(control, OscSend) and control.address == "/wek/outputs"
+
+
+__all__ = ["Address", "Engine", "EngineOptions", "PatchError"]

@@ -1,0 +1,75 @@
+"""How long each stage of a frame took, for the newest few thousand frames.
+
+Every frame carries its capture time; the engine marks the end of each stage. Nothing here is
+guessed, and nothing grows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+STAGES = ("capture", "track", "features", "predict", "map", "send")
+"""In order: waiting for the engine, finding landmarks, and so on to the datagram's departure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Milliseconds of one stage."""
+
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    jitter_ms: float
+    """Standard deviation."""
+
+
+class Latencies:
+    """A ring of the times of recent frames."""
+
+    def __init__(self, length: int = 4096) -> None:
+        self._times_s: NDArray[np.float64] = np.zeros((length, len(STAGES) + 1))
+        self.frames = 0
+
+    def add(self, times_s: tuple[float, ...]) -> None:
+        """Takes in one frame: its capture time, then when each stage ended."""
+        self._times_s[self.frames % len(self._times_s)] = times_s
+        self.frames += 1
+
+    def stages_ms(self) -> NDArray[np.float64]:
+        """(frames, stages): how long each stage took."""
+        return np.diff(self._times_s[: min(self.frames, len(self._times_s))], axis=1) * 1000.0
+
+    def summary(self) -> dict[str, Summary]:
+        """Each stage, then `total` (arrival to departure) and `beyond_tracking` (the same less tracking).
+
+        Empty before the first frame.
+        """
+        stages = self.stages_ms()
+        if not len(stages):
+            return {}
+        columns = {stage: stages[:, index] for index, stage in enumerate(STAGES)}
+        columns["total"] = stages.sum(axis=1)
+        columns["beyond_tracking"] = columns["total"] - columns["track"]
+        return {
+            name: Summary(
+                p50_ms=float(np.percentile(column, 50)),
+                p99_ms=float(np.percentile(column, 99)),
+                max_ms=float(column.max()),
+                jitter_ms=float(column.std()),
+            )
+            for name, column in columns.items()
+        }
+
+    def rate_hz(self) -> float:
+        """Frames a second over the newest hundred."""
+        count = min(self.frames, len(self._times_s), 100)
+        if count < 2:
+            return 0.0
+        newest = (self.frames - 1) % len(self._times_s)
+        oldest = (self.frames - count) % len(self._times_s)
+        elapsed_s = self._times_s[newest, 0] - self._times_s[oldest, 0]
+        return (count - 1) / elapsed_s if elapsed_s > 0 else 0.0
+
+    def clear(self) -> None:
+        self.frames = 0

@@ -1,0 +1,179 @@
+"""Listens for OSC: one UDP socket, one thread, and a bounded queue that the engine empties.
+
+Every datagram is checked against the protocol's table here, so that the engine only ever sees
+commands it knows with arguments of the right types. What does not fit is dropped and counted.
+"""
+
+import errno
+import logging
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from instrument import clock, osc
+from instrument.protocol import COMMANDS, Command, Value
+from instrument.signals import FloatArray
+
+log = logging.getLogger("instrument.osc.in")
+
+Address = tuple[str, int]
+
+QUEUE_LENGTH = 1000
+LOG_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One command that came in, its arguments checked, and where its answer goes."""
+
+    command: Command
+    arguments: list[Value]
+    sender: Address
+
+
+class PortInUse(OSError):
+    """Somebody else listens on that port; the text says who, if that can be known, and what to do."""
+
+
+class Server:
+    """Receives from `start` until closed. `on_call` rings when there is something in `calls`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        on_call: Callable[[], None],
+        on_inputs: Callable[[FloatArray], None],
+        now_s: clock.Clock = clock.now_s,
+    ) -> None:
+        """Raises PortInUse."""
+        self._socket = _bind(host, port)
+        self.address: Address = self._socket.getsockname()[:2]
+        self.calls: deque[Call] = deque()
+        self.dropped: Counter[str] = Counter()
+        self._on_call = on_call
+        self._on_inputs = on_inputs
+        self._now_s = now_s
+        self._logged_at_s = -LOG_EVERY_S
+        self._unlogged: Counter[str] = Counter()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._receive, name="osc server", daemon=True)
+
+    def start(self) -> None:
+        """Begins to receive; what came since the port was opened comes first."""
+        self._thread.start()
+
+    def reply(self, sender: Address, address: str, *arguments: Value) -> None:
+        """Sends one message back; a sender that is gone is not our trouble."""
+        try:
+            self._socket.sendto(osc.encode(address, arguments), sender)
+        except (OSError, osc.OscError) as error:
+            if getattr(error, "errno", None) == errno.EMSGSIZE:
+                self.reply(
+                    sender, "/fail", str(arguments[0]) if arguments else address, "the answer is too long for UDP"
+                )
+            log.debug("could not answer %s:%d: %s", *sender, error)
+
+    def close(self) -> None:
+        self._is_closing = True
+        try:
+            # Wakes the thread; closing a socket another thread waits on does not, everywhere.
+            with socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
+                waker.sendto(b"", self.address)
+        except OSError:
+            pass
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+        self._socket.close()
+
+    def _receive(self) -> None:
+        while not self._is_closing:
+            try:
+                datagram, sender = self._socket.recvfrom(65536)
+            except OSError as error:  # on Windows an answer to a closed port shows here
+                if self._is_closing or error.errno == errno.EBADF:
+                    return
+                continue
+            if self._is_closing:
+                return
+            try:
+                messages = osc.decode(datagram)
+            except osc.OscError as error:
+                self._drop("malformed", f"{error}", sender)
+                continue
+            for address, arguments in messages:
+                self._take(address, list(arguments), sender[:2])
+
+    def _take(self, address: str, arguments: list[Value], sender: Address) -> None:
+        if address == "/wek/inputs":
+            # Wekinator reads floats only; any other type is as if it were not there.
+            values = np.array([one for one in arguments if isinstance(one, float)], dtype=np.float32)
+            if not np.isfinite(values).all():
+                self._drop("not a number", "/wek/inputs carried NaN or infinity", sender)
+                return
+            self._on_inputs(values)
+            return
+        log.debug("%s %s from %s:%d", address, arguments, *sender)
+        command = COMMANDS.get(address)
+        if command is None:
+            self._drop("unknown", f"no command {address}", sender)
+            if address.startswith("/instrument/"):
+                self.reply(sender, "/fail", address, "no such command; see docs/protocol.md")
+            return
+        try:
+            call = Call(command, command.check(arguments), sender)
+        except ValueError as error:
+            self._drop("wrong arguments", str(error), sender)
+            if command.is_answered:
+                self.reply(sender, "/fail", address, str(error))
+            return
+        if len(self.calls) >= QUEUE_LENGTH:
+            self._drop("flood", "commands come faster than they can be done", sender)
+            return
+        self.calls.append(call)
+        self._on_call()
+
+    def _drop(self, kind: str, reason: str, sender: Address) -> None:
+        self.dropped[kind] += 1
+        self._unlogged[kind] += 1
+        now_s = self._now_s()
+        if now_s - self._logged_at_s >= LOG_EVERY_S:
+            counts = ", ".join(f"{count} {name}" for name, count in self._unlogged.items())
+            log.warning("dropped from %s:%d: %s (%s since the last such line)", *sender[:2], reason, counts)
+            self._unlogged.clear()
+            self._logged_at_s = now_s
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    receiver = socket.socket(family, kind, proto)
+    # Room for a second of somebody's thousand messages while Python is busy.
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    try:
+        receiver.bind(address)
+    except OSError as error:
+        receiver.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortInUse(
+                f"port {port} is in use by {port_holder(port) or 'another program'}; end that program, or choose "
+                f"another port with --in-port (and tell your sender)"
+            ) from None
+        raise
+    return receiver
+
+
+def port_holder(port: int) -> str | None:
+    """Who listens on that UDP port, as `name (process 123)`, if the system lets us know."""
+    try:
+        for connection in psutil.net_connections(kind="udp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return None

@@ -1,0 +1,111 @@
+"""The engine's side of training: knows whether the trainer lives, and gives it one job at a time."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instrument import clock
+from instrument.telemetry import Send
+
+log = logging.getLogger(__name__)
+
+SILENT_S = 3.0
+"""A trainer not heard of for this long is taken for dead; it says hello twice a second."""
+PATIENCE_S = 15.0
+"""How long a job waits for a trainer to come (back)."""
+
+Finished = Callable[[dict[str, Any] | None, str | None], None]
+"""Called with the summary, or with why there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    number: int
+    folder: Path
+    outputs: tuple[str, ...]
+    finished: Finished
+    asked_at_s: float
+
+
+class TrainerLink:
+    """One trainer at most, one job at most. One thread only: the engine's."""
+
+    def __init__(self, send: Send, now_s: clock.Clock) -> None:
+        self._send = send
+        self._now_s = now_s
+        self._port = 0
+        self._pid = 0
+        self._heard_at_s = -SILENT_S
+        self._job: _Job | None = None
+        self._sent_to_pid = 0
+        self._numbers = 0
+        self.progress: tuple[str, int, int, float, float] | None = None
+        """Output, step, steps, loss, validation of the job in hand."""
+
+    @property
+    def is_alive(self) -> bool:
+        return self._now_s() - self._heard_at_s < SILENT_S
+
+    def train(self, folder: Path, outputs: Sequence[str], finished: Finished) -> None:
+        """Trains those outputs (all, if none is named) of the project; ends a job in hand first."""
+        self.cancel("another training was asked for")
+        self._numbers += 1
+        self._job = _Job(
+            number=self._numbers, folder=folder, outputs=tuple(outputs), finished=finished, asked_at_s=self._now_s()
+        )
+        self._sent_to_pid = 0
+        self.attend()
+
+    def cancel(self, reason: str = "cancelled") -> bool:
+        """Ends the job in hand; whether there was one."""
+        job = self._job
+        if job is None:
+            return False
+        if self.is_alive:
+            self._send(("127.0.0.1", self._port), "/cancel", job.number)
+        self._finish(None, reason)
+        return True
+
+    def attend(self) -> None:
+        """Hands the job over when there is a trainer; a trainer that died gets it again when it is back."""
+        job = self._job
+        if job is None:
+            return
+        if self.is_alive:
+            if self._sent_to_pid != self._pid:
+                self._sent_to_pid = self._pid
+                self._send(("127.0.0.1", self._port), "/train", job.number, str(job.folder), ",".join(job.outputs))
+        elif self._now_s() - max(job.asked_at_s, self._heard_at_s) > PATIENCE_S:
+            self._finish(None, "no trainer is running; `instrument play` starts one, see its log for why it ended")
+
+    def hello(self, port: int, pid: int) -> None:
+        if pid != self._pid:
+            log.debug("trainer %d listens on port %d", pid, port)
+        self._port, self._pid, self._heard_at_s = port, pid, self._now_s()
+        self.attend()
+
+    def advance(self, job: int, output: str, step: int, steps: int, loss: float, validation: float) -> bool:
+        """Takes in progress; whether it is that of the job in hand."""
+        if self._job is None or self._job.number != job:
+            return False
+        self.progress = (output, step, steps, loss, validation)
+        return True
+
+    def done(self, job: int, summary: str) -> None:
+        if self._job is not None and self._job.number == job:
+            self._finish(json.loads(summary), None)
+
+    def failed(self, job: int, reason: str) -> None:
+        if self._job is not None and self._job.number == job:
+            self._finish(None, reason)
+
+    def status(self) -> dict[str, Any]:
+        return {"alive": self.is_alive, "pid": self._pid, "training": self._job is not None, "progress": self.progress}
+
+    def _finish(self, summary: dict[str, Any] | None, reason: str | None) -> None:
+        job, self._job, self.progress = self._job, None, None
+        if job is not None:
+            job.finished(summary, reason)

@@ -1,0 +1,304 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bodies import moving_body
+from clients import RecordingMidi, wait_until
+from playing import NUMBERS_PATCH, Playing, playing
+
+from instrument.client import CommandFailed
+from instrument.engine import Engine, EngineOptions
+from instrument.patch import PatchError
+from instrument.server import PortInUse
+from instrument.takes import TakeStore, frame_row
+
+BODY_PATCH = """
+name = "Body"
+[listen]
+source = "take:1"
+[[output]]
+name = "posture"
+[destination.synth]
+midi = "virtual"
+[[route]]
+from = "posture.up"
+midi = "note"
+number = 60
+when_lost = { hold_s = 0.1 }
+"""
+ROW = [(0.5, 0.5)] * 5
+
+
+@pytest.fixture
+def instrument(tmp_path: Path) -> Iterator[Playing]:
+    with playing(tmp_path / "project") as instrument:
+        yield instrument
+
+
+def test_recorded_takes_are_listed_with_what_they_teach(instrument: Playing) -> None:
+    take, frames = instrument.record_numbers(ROW, "side", "left")
+    assert (take, frames) == (1, 5)
+    [row] = instrument.takes()
+    assert row["targets"] == {"side": "left"}
+    assert row["frames"] == 5
+
+
+def test_what_was_shown_is_recognised_after_training(instrument: Playing) -> None:
+    instrument.teach_sides()
+    summary = json.loads(str(instrument.ask("train")[0]))
+    assert summary
+    instrument.inputs(0.12, 0.2)
+    left = instrument.heard.wait_for("/wek/outputs")[-1]
+    assert left[0] == 1.0
+    assert left[1] == pytest.approx(0.0, abs=0.2)
+    instrument.inputs(0.85, 0.9)
+    right = instrument.heard.wait_for("/wek/outputs", count=2)[-1]
+    assert right[0] == 2.0
+    assert right[1] == pytest.approx(1.0, abs=0.2)
+
+
+def test_training_again_with_another_class_takes_over(instrument: Playing) -> None:
+    instrument.teach_sides()
+    instrument.ask("train")
+    instrument.ask("output/classes", "side", "left", "right", "middle")
+    for _ in range(2):
+        instrument.record_numbers([(0.5, 5.0 + 0.01 * n) for n in range(12)], "side", "middle")
+    instrument.ask("train", "side")
+    assert instrument.status()["outputs"][0]["classes"] == ["left", "right", "middle"]
+    instrument.inputs(0.5, 5.05)
+    wait_until(lambda: [m[0] for m in instrument.heard.messages("/wek/outputs")][-1:] == [3.0], "the new class")
+
+
+def test_training_without_takes_says_what_to_do(instrument: Playing) -> None:
+    with pytest.raises(CommandFailed, match=r"(?i)record|take"):
+        instrument.ask("train")
+
+
+def test_a_model_that_no_longer_fits_is_silent_and_says_why(instrument: Playing) -> None:
+    instrument.teach_sides()
+    instrument.ask("train")
+    instrument.ask("patch/set", "output.1.features", '["number_velocities"]')
+    [side, amount] = instrument.status()["outputs"]
+    assert not side["running"]
+    assert "features" in side["why_not"]
+    assert amount["running"]
+
+
+def test_a_project_with_takes_but_no_model_trains_by_itself(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+    with playing(tmp_path / "project") as instrument:
+        wait_until(lambda: all(one["running"] for one in instrument.status()["outputs"]), "models")
+
+
+def test_trained_models_play_at_the_next_start(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+    with playing(tmp_path / "project", has_trainer=False) as instrument:
+        assert instrument.status()["running"]
+        instrument.inputs(0.9, 0.9)
+        assert instrument.heard.wait_for("/wek/outputs")[0][0] == 2.0
+
+
+def test_a_model_file_that_is_damaged_is_not_run(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+    (tmp_path / "project" / "models" / "side.safetensors").write_bytes(b"\x80\x04 not weights")
+    with playing(tmp_path / "project", has_trainer=False) as instrument:
+        [side, amount] = instrument.status()["outputs"]
+        assert (side["running"], amount["running"]) == (False, True)
+
+
+def test_undo_and_redo_take_a_recording_out_and_back_in(instrument: Playing) -> None:
+    instrument.record_numbers(ROW, "side", "left")
+    instrument.record_numbers(ROW, "side", "right")
+    instrument.ask("undo")
+    assert [row["id"] for row in instrument.takes()] == [1]
+    instrument.ask("redo")
+    assert [row["id"] for row in instrument.takes()] == [1, 2]
+    assert instrument.ask("redo") == ["nothing to redo"]
+
+
+def test_takes_are_deleted_relabelled_and_trimmed(instrument: Playing) -> None:
+    for _ in range(3):
+        instrument.record_numbers(ROW, "side", "left")
+    assert instrument.ask("takes/delete", 1) == [1]
+    instrument.ask("takes/relabel", 2, "side", "right")
+    instrument.ask("takes/trim", 3, 1, 2)
+    assert [(row["id"], row["targets"]["side"], row["frames"]) for row in instrument.takes()] == [
+        (2, "right", 5),
+        (3, "left", 2),
+    ]
+    assert instrument.ask("takes/delete_all") == [2]
+    assert instrument.takes() == []
+
+
+def test_a_wrong_class_or_value_or_output_is_refused_with_what_is_allowed(instrument: Playing) -> None:
+    with pytest.raises(CommandFailed, match="allowed: left, right"):
+        instrument.ask("record", "side", "up")
+    with pytest.raises(CommandFailed, match=r"allowed: a number 0\.\.1"):
+        instrument.ask("record", "amount", 2.0)
+    with pytest.raises(CommandFailed, match="this patch has: side, amount"):
+        instrument.ask("record", "nose", "left")
+    with pytest.raises(CommandFailed, match="nothing is being recorded"):
+        instrument.ask("record/stop")
+
+
+def test_a_take_without_a_frame_is_refused(instrument: Playing) -> None:
+    instrument.ask("record", "side", "left")
+    with pytest.raises(CommandFailed, match="no frame"):
+        instrument.ask("record/stop")
+
+
+def test_a_timed_take_ends_by_itself(instrument: Playing) -> None:
+    instrument.client.send("/instrument/record/timed", 0.0, 0.2, "side", "left")
+    answers = instrument.client.messages(20.0)
+    for _ in range(10):
+        instrument.inputs(0.1, 0.1)
+    address, values = next(answers)
+    assert (address, values[:2]) == ("/done", ["/instrument/record/timed", 1])
+
+
+def test_recording_without_arguments_teaches_the_outputs_not_masked(instrument: Playing) -> None:
+    instrument.ask("target", "side", "right")
+    instrument.ask("record/mask", "amount", 0)
+    instrument.record_numbers(ROW)
+    assert instrument.takes()[0]["targets"] == {"side": "right"}
+
+
+def test_an_edited_patch_plays_on_and_keeps_its_comments(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", "# mine\n" + NUMBERS_PATCH) as instrument:
+        instrument.ask("patch/add", "route", json.dumps({"from": "amount", "osc": "/amount"}))
+        instrument.ask("patch/set", "route.1.range", "[0, 10]")
+        instrument.ask("patch/set", "route.1.range.2", 20.0)
+        text = (tmp_path / "project" / "patch.toml").read_text(encoding="utf-8")
+        assert text.startswith("# mine")
+        [route] = json.loads(str(instrument.ask("routes")[0]))
+        assert (route["osc"], route["high"]) == ("/amount", 20.0)
+
+
+def test_an_edit_that_is_wrong_changes_nothing(instrument: Playing) -> None:
+    before = instrument.engine.project.patch_file.read_text(encoding="utf-8")
+    with pytest.raises(CommandFailed, match="kind"):
+        instrument.ask("patch/set", "output.1.kind", "magic")
+    assert instrument.engine.project.patch_file.read_text(encoding="utf-8") == before
+    assert instrument.status()["outputs"][0]["kind"] == "class"
+
+
+def test_another_project_can_be_opened_and_a_broken_one_leaves_this_one_playing(
+    instrument: Playing, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "patch.toml").write_text(NUMBERS_PATCH.replace("Numbers", "Other"), encoding="utf-8")
+    assert instrument.ask("project/open", str(other)) == ["Other"]
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "patch.toml").write_text("name = 3", encoding="utf-8")
+    with pytest.raises(CommandFailed, match="line 1"):
+        instrument.ask("project/open", str(tmp_path / "broken"))
+    assert instrument.status()["patch"] == "Other"
+    instrument.record_numbers(ROW, "side", "left")
+    assert len(instrument.takes()) == 1
+
+
+def test_telemetry_reaches_who_subscribed_and_nobody_else(instrument: Playing) -> None:
+    assert instrument.ask("subscribe", "frame", "features") == [10]
+    instrument.inputs(0.25, 0.5)
+    seen = {}
+    for address, values in instrument.client.messages(20.0):
+        seen[address] = values
+        if len(seen) == 2:
+            break
+    assert seen["/instrument/frame"] == [0, 1]
+    assert seen["/instrument/features"] == [b"\x00\x00\x80\x3e\x00\x00\x00\x3f"]
+    with pytest.raises(CommandFailed, match="no topic"):
+        instrument.ask("subscribe", "secrets")
+
+
+def test_the_wrong_number_of_inputs_is_dropped_and_counted(instrument: Playing) -> None:
+    instrument.inputs(1.0, 2.0, 3.0)
+    wait_until(lambda: instrument.status()["errors"].get("inputs") == 1, "the count")
+
+
+def test_inputs_settle_how_many_there_are_when_the_patch_leaves_it_open(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", NUMBERS_PATCH.replace("inputs = 2", "")) as instrument:
+        instrument.inputs(1.0, 2.0, 3.0)
+        wait_until(lambda: instrument.status()["source"]["frames"] == 1, "the first inputs")
+        instrument.record_numbers([(1.0, 2.0, 3.0)] * 5, "side", "left")
+        assert instrument.takes()[0]["frames"] == 5
+
+
+def test_a_port_in_use_says_how_to_choose_another(instrument: Playing, tmp_path: Path) -> None:
+    port = instrument.engine.server.address[1]
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "patch.toml").write_text(NUMBERS_PATCH, encoding="utf-8")
+    with pytest.raises(PortInUse, match=rf"port {port} .*--in-port"):
+        Engine(EngineOptions(folder=tmp_path / "second", in_port=port), midi=RecordingMidi())
+
+
+def test_a_broken_patch_stops_the_start_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match="line 2"), playing(tmp_path / "project", "name = 'x'\nnonsense = 1\n"):
+        pass
+
+
+def body_project(folder: Path) -> Path:
+    """A project whose source is a recorded body that is there for 1 s, then gone for 1 s."""
+    folder.mkdir()
+    (folder / "patch.toml").write_text(BODY_PATCH, encoding="utf-8")
+    parts = ("pose", "pose_world")
+    with TakeStore.open(folder / "takes.sqlite") as store:
+        there = moving_body(frames=30, lift=1.0)
+        gone = [type(there[0])(frame_number=n, captured_at_s=1 + n / 30) for n in range(30)]
+        performance = store.begin(source="test", parts=parts, targets={}, kind="performance")
+        store.append(performance, [frame_row(one, parts, 0, 0.0) for one in [*there, *gone]])
+        store.finish(performance)
+        for seed in (1, 2):
+            for posture, lift in (("up", 1.0), ("down", 0.0)):
+                take = store.begin(source="test", parts=parts, targets={"posture": posture})
+                frames = moving_body(frames=15, lift=lift, seed=seed)
+                store.append(take, [frame_row(one, parts, 0, 0.0) for one in frames])
+                store.finish(take)
+    return folder
+
+
+def notes(instrument: Playing) -> list[str]:
+    return [one[1] for one in instrument.midi.told if isinstance(one, tuple)]
+
+
+def test_a_note_sounds_while_the_posture_is_held_and_ends_when_the_body_is_lost(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project")) as instrument:
+        wait_until(lambda: "90 3c 64" in notes(instrument), "the note")
+        wait_until(lambda: "80 3c 00" in notes(instrument), "its end")
+        assert notes(instrument)[:2] == ["90 3c 64", "80 3c 00"]
+
+
+def test_panic_releases_everything_and_stops(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project")) as instrument:
+        wait_until(lambda: "90 3c 64" in notes(instrument), "the note")
+        instrument.ask("panic")
+        assert "release all" in instrument.midi.told
+        assert notes(instrument).count("90 3c 64") == notes(instrument).count("80 3c 00")
+        assert not instrument.status()["running"]
+
+
+def test_the_end_of_the_program_releases_everything(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project")) as instrument:
+        wait_until(lambda: "90 3c 64" in notes(instrument), "the note")
+    assert notes(instrument).count("90 3c 64") == notes(instrument).count("80 3c 00")
+    assert "release all" in instrument.midi.told
+
+
+def test_a_muted_route_is_silent_and_lets_go(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project")) as instrument:
+        wait_until(lambda: "90 3c 64" in notes(instrument), "the note")
+        instrument.ask("route/mute", 1, 1)
+        told = len(notes(instrument))
+        assert notes(instrument).count("90 3c 64") == notes(instrument).count("80 3c 00")
+        frames = instrument.status()["source"]["frames"]
+        wait_until(lambda: instrument.status()["source"]["frames"] > frames + 65, "the body to come back")
+        assert len(notes(instrument)) == told
+        with pytest.raises(CommandFailed, match="no route 7"):
+            instrument.ask("route/mute", 7, 1)
