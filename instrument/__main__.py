@@ -1,0 +1,5 @@
+"""`python -m instrument` is the `instrument` command."""
+
+from instrument.cli import app
+
+app()

@@ -1,0 +1,177 @@
+"""Starts engine and trainer, restarts one that dies, and ends them all together.
+
+The supervisor touches no takes, no models and no frames. It does hold the MIDI ports: the engine
+writes its messages to a pipe, so when it is killed the notes that sound are released at once,
+and the ports, with whatever is plugged into them, outlive it.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from instrument.engine_process import EXIT_CANNOT_START
+from instrument.midi import MidiPipeReader, MidiPorts
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.02
+GRACE_S = 4.0
+"""How long a process may take to end when asked before it is killed."""
+BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before starting a process again that keeps dying; one that lived a while starts over at 0."""
+LIVED_S = 10.0
+
+
+class Supervisor:
+    """One engine and one trainer, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        is_quiet: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """`options` are EngineOptions as JSON values; `say` gets what the processes log, line by line."""
+        self._options = dict(options)
+        self._is_quiet = is_quiet
+        self._say = say
+        self._midi = MidiPorts({})
+        self._reader: MidiPipeReader | None = None
+        self._stopping = threading.Event()
+        self.engine = _Child("engine", self._start_engine)
+        self.trainer = _Child("trainer", self._start_trainer)
+
+    def stop(self) -> None:
+        """Asks everything to end; may be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self, *, seconds: float | None = None) -> int:
+        """Plays until asked to stop, or for so many seconds; gives the exit code."""
+        ends_at_s = None if seconds is None else time.monotonic() + seconds
+        exit_code = 0
+        try:
+            self.engine.start()
+            self.trainer.start()
+            while not self._stopping.wait(POLL_S):
+                if ends_at_s is not None and time.monotonic() >= ends_at_s:
+                    break
+                engine_exit = self.engine.tend()
+                if engine_exit in (0, EXIT_CANNOT_START):  # it quit, or said why it cannot play
+                    exit_code = engine_exit
+                    break
+                self.trainer.tend()
+        finally:
+            # The engine first: it releases its notes while everything else still stands.
+            self.engine.end()
+            self.trainer.end()
+            if self._reader is not None:
+                self._reader.join(1.0)
+            self._midi.close()
+        return exit_code
+
+    def _start_engine(self) -> subprocess.Popen[bytes]:
+        arguments = ["--options", json.dumps(self._options), *(["--quiet"] if self._is_quiet else [])]
+        engine = self._spawn("instrument.engine_process", arguments, stdout=subprocess.PIPE)
+        assert engine.stdout is not None
+        if self._reader is not None:
+            self._reader.join(1.0)  # what the last engine left sounding is released before the next one plays
+        self._reader = MidiPipeReader(engine.stdout, self._midi, other_lines=self._remember_session)
+        return engine
+
+    def _start_trainer(self) -> subprocess.Popen[bytes]:
+        host = str(self._options.get("listen_host", "127.0.0.1"))
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104  (listening everywhere includes here)
+            host = "127.0.0.1"
+        return self._spawn("instrument.trainer", ["--engine", f"{host}:{self._options['in_port']}"])
+
+    def _spawn(
+        self, module: str, arguments: Sequence[str], stdout: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=None if self._say is None else subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        if self._say is not None:
+            threading.Thread(target=self._pass_on, args=(child.stderr,), name="child log", daemon=True).start()
+        return child
+
+    def _pass_on(self, stream: BinaryIO) -> None:
+        assert self._say is not None
+        for line in stream:
+            self._say(line.decode("utf-8", errors="replace").rstrip())
+
+    def _remember_session(self, line: bytes) -> None:
+        """What the engine plays now, for the engine after it."""
+        word, _, rest = line.partition(b" ")
+        if word == b"session":
+            try:
+                self._options |= json.loads(rest)
+            except ValueError:
+                log.warning("the engine wrote %r", line)
+
+
+class _Child:
+    """One process that is started again whenever it dies."""
+
+    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self.name = name
+        self.restarts = 0
+        self._start = start
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at_s = 0.0
+        self._failures = 0
+        self._due_at_s: float | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        self._process = self._start()
+        self._started_at_s = time.monotonic()
+        self._due_at_s = None
+
+    def tend(self) -> int | None:
+        """Starts it again if it has died and the pause is over; its exit code when it just ended."""
+        now_s = time.monotonic()
+        if self._due_at_s is not None:
+            if now_s >= self._due_at_s:
+                self.restarts += 1
+                self.start()
+            return None
+        assert self._process is not None
+        exit_code = self._process.poll()
+        if exit_code is None:
+            return None
+        if exit_code not in (0, EXIT_CANNOT_START):
+            self._failures = 0 if now_s - self._started_at_s > LIVED_S else self._failures + 1
+            pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+            log.warning("the %s died (exit code %d); starting it again", self.name, exit_code)
+            self._due_at_s = now_s + pause_s
+        elif self.name == "trainer":
+            self._due_at_s = now_s + 1.0
+        return exit_code
+
+    def end(self) -> None:
+        """Asks the process to end by closing its stdin, which every system has, then insists."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            log.warning("the %s did not end within %g s; killing it", self.name, GRACE_S)
+            process.kill()
+            process.wait()

@@ -1,0 +1,174 @@
+"""The whole program as a user starts it, with processes killed under it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from clients import free_udp_port, wait_until
+from playing import NUMBERS_PATCH, Heard, playing
+
+from instrument.client import Client, NoAnswer
+
+WHO = {"engine": "instrument.engine_process", "trainer": "instrument.trainer"}
+
+
+class Program:
+    """`instrument play` on a numbers project, fed with numbers all the time."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.heard = Heard()
+        self.port = free_udp_port()
+        out = "{}:{}".format(*self.heard.address)
+        command = [sys.executable, "-m", "instrument", "play", str(folder), "--headless"]
+        self.process = subprocess.Popen(
+            [*command, "--in-port", str(self.port), "--out", out, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.said = b""
+        threading.Thread(target=self._read, daemon=True).start()
+        self._closing = threading.Event()
+        threading.Thread(target=self._feed, daemon=True).start()
+
+    def child(self, name: str) -> psutil.Process | None:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children():
+                if WHO[name] in child.cmdline():
+                    return child
+        return None
+
+    def status(self) -> dict:
+        try:
+            with Client(port=self.port) as client:
+                return json.loads(str(client.ask("/instrument/status", timeout_s=0.5)[0]))
+        except (NoAnswer, ConnectionError):
+            return {}
+
+    def wait_until_sending(self) -> None:
+        before = len(self.heard.datagrams)
+        wait_until(lambda: len(self.heard.datagrams) > before + 2, "more datagrams")
+
+    def close(self) -> None:
+        self._closing.set()
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(20)
+        self.heard.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                self.said += line
+
+    def _feed(self) -> None:
+        with Client(port=self.port) as client:
+            while not self._closing.wait(0.02):
+                with contextlib.suppress(OSError):
+                    client.send("/wek/inputs", 0.9, 0.9)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has learned its sides."""
+    folder = tmp_path_factory.mktemp("projects") / "sides"
+    with playing(folder, NUMBERS_PATCH) as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+    return folder
+
+
+@pytest.fixture
+def program(project: Path) -> Iterator[Program]:
+    program = Program(project)
+    try:
+        wait_until(lambda: len(program.heard.datagrams) > 2, "the first datagrams")
+        wait_until(lambda: program.child("trainer"), "the trainer")
+        yield program
+    finally:
+        program.close()
+
+
+def test_a_killed_engine_comes_back_with_the_same_project_and_model_still_running(program: Program) -> None:
+    before = program.status()
+    engine = program.child("engine")
+    assert engine is not None
+    engine.kill()
+    wait_until(lambda: program.status().get("pid", engine.pid) != engine.pid, "another engine")
+    program.wait_until_sending()
+    after = program.status()
+    assert after["project"] == before["project"]
+    assert after["running"]
+    assert [one["model"] for one in after["outputs"]] == [one["model"] for one in before["outputs"]]
+
+
+def test_an_engine_that_was_stopped_from_running_stays_stopped_when_it_comes_back(program: Program) -> None:
+    with Client(port=program.port) as client:
+        client.ask("/instrument/run", 0)
+    engine = program.child("engine")
+    assert engine is not None
+    engine.kill()
+    wait_until(lambda: program.status().get("pid", engine.pid) != engine.pid, "another engine")
+    assert not program.status()["running"]
+
+
+def test_a_killed_trainer_comes_back_and_trains(program: Program) -> None:
+    trainer = program.child("trainer")
+    assert trainer is not None
+    wait_until(lambda: program.status()["trainer"]["alive"], "the trainer's hello")
+    trainer.kill()
+    wait_until(lambda: program.status()["trainer"]["pid"] not in (0, trainer.pid), "another trainer")
+    program.wait_until_sending()
+    with Client(port=program.port) as client:
+        assert client.ask("/instrument/train", timeout_s=20.0)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
+def test_no_process_is_left_behind(program: Program, name: str) -> None:
+    if not hasattr(signal, name):
+        pytest.skip(f"no {name} here")
+    children = psutil.Process(program.process.pid).children(recursive=True)
+    assert len(children) == 2
+    os.kill(program.process.pid, getattr(signal, name))
+    program.process.wait(20)
+    wait_until(lambda: not any(child.is_running() for child in children), "the children to end")
+    assert program.process.returncode == (0 if name != "SIGKILL" else -9)
+
+
+def test_quit_ends_everything(program: Program) -> None:
+    with Client(port=program.port) as client:
+        client.ask("/instrument/quit")
+    assert program.process.wait(20) == 0
+
+
+def test_seconds_end_everything(project: Path) -> None:
+    program = Program(project, "--seconds", "1.5")
+    assert program.process.wait(20) == 0
+    program.close()
+
+
+def test_a_port_in_use_ends_the_program_with_the_reason(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text(NUMBERS_PATCH, encoding="utf-8")
+    command = [sys.executable, "-m", "instrument", "play", str(tmp_path), "--headless", "--in-port", str(program.port)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    assert second.returncode != 0
+    assert f"port {program.port} is in use by" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_broken_patch_ends_the_program_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text('name = "x"\n[listen]\ntrack = ["face"]\n', encoding="utf-8")
+    command = [sys.executable, "-m", "instrument", "play", str(tmp_path), "--headless"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "line 3" in done.stderr
