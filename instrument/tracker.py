@@ -1,8 +1,9 @@
 """Finds the performer's landmarks in a frame, and keeps to the same performer.
 
 MediaPipe's Tasks API does the finding. It follows one body well, but when it loses it, it takes
-whoever it finds next; the `Follower` decides whether that is still our performer, and a
-stranger is painted over until the performer is found again.
+whoever it finds next, and it hardly finds a body that is small in the picture. So it is shown
+only a `Window` around the performer, which grows when they are lost; the `Follower` decides
+whether who is found then is still our performer, and a stranger is painted over.
 """
 
 import logging
@@ -106,6 +107,79 @@ def sighting(pose: FloatArray, aspect: float, time_s: float) -> Sighting:
     return Sighting(float(x), float(y), length, time_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of the picture that is searched, as fractions of its width and height."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+    SIDE = 7.0
+    """Its height and width in torso lengths: a body with room for arms, legs and a step."""
+    SLACK = 0.3
+    """How far from its middle, as a fraction of its side, the performer may be before it follows."""
+    GROW = 1.25
+    """How much larger it becomes with each frame in which a lost performer is not found."""
+
+    @classmethod
+    def around(cls, x: float, y: float, side: float, aspect: float) -> "Window":
+        """A square of that side at (x, y), all in picture heights, pushed inside the picture."""
+        width, height = min(side / aspect, 1.0), min(side, 1.0)
+        left = min(max(x / aspect - width / 2, 0.0), 1.0 - width)
+        top = min(max(y - height / 2, 0.0), 1.0 - height)
+        return cls(left, top, left + width, top + height)
+
+    def following(self, seen: Sighting, aspect: float) -> "Window":
+        """This window, as long as the performer is well inside it and of its size; else one around them."""
+        wanted = self.around(seen.x, seen.y, self.SIDE * seen.torso, aspect)
+        width, height = self.right - self.left, self.bottom - self.top
+        is_off = abs(wanted.left - self.left) > self.SLACK * width or abs(wanted.top - self.top) > self.SLACK * height
+        grown = (wanted.right - wanted.left) * (wanted.bottom - wanted.top) / (width * height)
+        return wanted if is_off or not 0.5 < grown < 2.0 else self
+
+    def grown(self, aspect: float) -> "Window":
+        """A larger one around the same place."""
+        side = max((self.right - self.left) * aspect, self.bottom - self.top) * self.GROW
+        x, y = (self.left + self.right) / 2 * aspect, (self.top + self.bottom) / 2
+        return self.around(x, y, side, aspect)
+
+    @property
+    def is_whole(self) -> bool:
+        return self == Window()
+
+    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """This part of the picture."""
+        height, width = image.shape[:2]
+        rows = slice(round(self.top * height), max(round(self.bottom * height), 2))
+        columns = slice(round(self.left * width), max(round(self.right * width), 2))
+        return np.ascontiguousarray(image[rows, columns])
+
+    def in_picture(self, points: FloatArray) -> FloatArray:
+        """Points (x, y, z, ...) found in this part, as points of the whole picture."""
+        placed = points.copy()
+        placed[:, 0] = self.left + points[:, 0] * (self.right - self.left)
+        placed[:, 1] = self.top + points[:, 1] * (self.bottom - self.top)
+        placed[:, 2] *= self.right - self.left
+        return placed
+
+
+def search_windows(aspect: float) -> list[Window]:
+    """Where to look for a body, one frame after the other: everywhere, then closer in tile by tile.
+
+    The detector sees 224 pixels across whatever it is shown; in a whole wide picture a body a
+    third of its height is found in a quarter of the frames, in such a tile in all of them.
+    """
+    short = min(aspect, 1.0)
+    windows = [Window()]
+    for side, steps in ((short, 3), (0.6 * short, 4)):
+        xs = np.unique(np.linspace(side / 2, aspect - side / 2, steps).clip(0.0, aspect))
+        ys = np.unique(np.linspace(side / 2, 1.0 - side / 2, steps).clip(0.0, 1.0))
+        windows += [Window.around(float(x), float(y), side, aspect) for y in ys for x in xs]
+    return windows
+
+
 class MediaPipeTracker:
     """Tracks a pose, hands, or both in pictures; about 10-20 ms a frame for a pose on one core."""
 
@@ -117,6 +191,9 @@ class MediaPipeTracker:
         self._pose = pose_landmarker(pose_model) if "pose" in listen.track and pose_model else None
         self._hands = hand_landmarker(hand_model) if "hands" in listen.track and hand_model else None
         self._follower = Follower(listen.reacquire_s)
+        self._window = Window()
+        self._was_tracked = False
+        self._searches = 0
         self._stranger: tuple[tuple[int, int, int, int], float] | None = None
         self._timestamp_ms = 0
         self.strangers = 0
@@ -124,6 +201,7 @@ class MediaPipeTracker:
 
     def forget(self) -> None:
         self._follower.forget()
+        self._window = Window()
         self._stranger = None
 
     def close(self) -> None:
@@ -132,35 +210,57 @@ class MediaPipeTracker:
                 landmarker.close()
 
     def track(self, frame: Frame) -> Landmarks:
-        from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
-
         if frame.image_bgr is None:
             raise ValueError("a frame without a picture came to MediaPipeTracker")
         height, width = frame.image_bgr.shape[:2]
         rgb = np.ascontiguousarray(frame.image_bgr[:, :, ::-1])
-        # MediaPipe wants timestamps that grow, whatever the source's clock does.
-        self._timestamp_ms = max(self._timestamp_ms + 1, int(frame.captured_at_s * 1000))
         landmarks = Landmarks(frame_number=frame.number, captured_at_s=frame.captured_at_s, aspect=width / height)
         if self._pose is not None:
-            self._paint_over_stranger(rgb, frame.captured_at_s)
-            image = Image(image_format=ImageFormat.SRGB, data=rgb)
-            landmarks = self._add_pose(landmarks, self._pose.detect_for_video(image, self._timestamp_ms), rgb.shape)
+            landmarks = self._find_pose(rgb, landmarks)
         if self._hands is not None:
-            image = Image(image_format=ImageFormat.SRGB, data=rgb)
-            landmarks = _add_hands(landmarks, self._hands.detect_for_video(image, self._timestamp_ms))
+            window = self._window if landmarks.pose is not None else Window()
+            found = self._hands.detect_for_video(_image(window.cut(rgb)), self._next_timestamp_ms(landmarks))
+            landmarks = _add_hands(landmarks, found, window)
         return landmarks
 
-    def _add_pose(self, landmarks: Landmarks, result: Any, shape: tuple[int, ...]) -> Landmarks:
-        if not result.pose_landmarks:
+    def _find_pose(self, rgb: NDArray[np.uint8], landmarks: Landmarks) -> Landmarks:
+        assert self._pose is not None
+        self._paint_over_stranger(rgb, landmarks.captured_at_s)
+        image = _image(self._window.cut(rgb))
+        result = self._pose.detect_for_video(image, self._next_timestamp_ms(landmarks))
+        if not result.pose_landmarks and self._was_tracked:
+            # It looked where the body was; asked again, it searches the whole window.
+            result = self._pose.detect_for_video(image, self._next_timestamp_ms(landmarks))
+        pose = None
+        if result.pose_landmarks:
+            points = [(p.x, p.y, p.z, p.visibility) for p in result.pose_landmarks[0]]
+            pose = self._window.in_picture(np.array(points, dtype=np.float32))
+            seen = sighting(pose, landmarks.aspect, landmarks.captured_at_s)
+            if not self._follower.accept(seen):
+                self.strangers += 1
+                self._stranger = (_box(pose, rgb.shape), landmarks.captured_at_s)
+                pose = None
+        self._was_tracked = pose is not None
+        if pose is None:
+            self._window = self._search_on(landmarks.aspect)
             return landmarks
-        points = [(p.x, p.y, p.z, p.visibility) for p in result.pose_landmarks[0]]
-        pose = np.array(points, dtype=np.float32)
-        if not self._follower.accept(sighting(pose, landmarks.aspect, landmarks.captured_at_s)):
-            self.strangers += 1
-            self._stranger = (_box(pose, shape), landmarks.captured_at_s)
-            return landmarks
+        self._searches = 0
+        self._window = self._window.following(seen, landmarks.aspect)
         world = np.array([(p.x, p.y, p.z) for p in result.pose_world_landmarks[0]], dtype=np.float32)
         return replace(landmarks, pose=pose, pose_world=world)
+
+    def _search_on(self, aspect: float) -> Window:
+        """Where to look in the next frame: farther around where the performer was, in the end everywhere."""
+        if not self._searches and not (wider := self._window.grown(aspect)).is_whole:
+            return wider
+        windows = search_windows(aspect)
+        self._searches += 1
+        return windows[(self._searches - 1) % len(windows)]
+
+    def _next_timestamp_ms(self, landmarks: Landmarks) -> int:
+        """MediaPipe wants timestamps that grow, whatever the source's clock does."""
+        self._timestamp_ms = max(self._timestamp_ms + 1, int(landmarks.captured_at_s * 1000))
+        return self._timestamp_ms
 
     def _paint_over_stranger(self, rgb: NDArray[np.uint8], now_s: float) -> None:
         if self._stranger is None:
@@ -170,6 +270,12 @@ class MediaPipeTracker:
             self._stranger = None
         else:
             rgb[top:bottom, left:right] = 0
+
+
+def _image(rgb: NDArray[np.uint8]) -> Any:
+    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
+
+    return Image(image_format=ImageFormat.SRGB, data=rgb)
 
 
 def _box(pose: FloatArray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -182,11 +288,11 @@ def _box(pose: FloatArray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return round(left * width), round(top * height), round(right * width), round(bottom * height)
 
 
-def _add_hands(landmarks: Landmarks, result: Any) -> Landmarks:
+def _add_hands(landmarks: Landmarks, result: Any, window: Window) -> Landmarks:
     """The hands found, each on its side; with a pose, only hands at the performer's own wrists."""
     found: dict[str, tuple[float, FloatArray]] = {}
     for hand, handedness in zip(result.hand_landmarks, result.handedness, strict=True):
-        points = np.array([(p.x, p.y, p.z) for p in hand], dtype=np.float32)
+        points = window.in_picture(np.array([(p.x, p.y, p.z) for p in hand], dtype=np.float32))
         side = str(handedness[0].category_name).lower()
         score = float(handedness[0].score)
         if landmarks.pose is not None:

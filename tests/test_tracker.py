@@ -13,7 +13,15 @@ from instrument import assets
 from instrument.camera import fit_width
 from instrument.patch import Listen
 from instrument.signals import Frame, Landmarks
-from instrument.tracker import Follower, MediaPipeTracker, RecordedTracker, Sighting, sighting
+from instrument.tracker import (
+    Follower,
+    MediaPipeTracker,
+    RecordedTracker,
+    Sighting,
+    Window,
+    search_windows,
+    sighting,
+)
 
 FRAME_S = 1 / 30
 
@@ -158,3 +166,48 @@ def test_forgetting_lets_anybody_be_the_performer() -> None:
     follower.accept(Sighting(0.3, 0.5, 0.2, 0.0))
     follower.forget()
     assert follower.accept(Sighting(9.0, 0.5, 0.2, FRAME_S))
+
+
+def test_a_performer_who_is_small_in_the_picture_is_found_whichever_frame_comes_first() -> None:
+    """Shown the whole picture, the detector finds the demo performer in a quarter of these frames."""
+    for first in range(5, 75, 10):
+        found = list(tracked(assets.path("demo.mp4"), first=first, last=first + 6))
+        assert any(one.is_tracked for one in found), f"not found in frames {first} to {first + 5}"
+
+
+def test_a_window_lies_inside_the_picture_and_has_the_side_asked_for() -> None:
+    for x, y in ((0.0, 0.0), (1.7, 1.0), (0.9, 0.5)):
+        window = Window.around(x, y, 0.5, 16 / 9)
+        assert 0.0 <= window.left < window.right <= 1.0
+        assert 0.0 <= window.top < window.bottom <= 1.0
+        assert window.bottom - window.top == pytest.approx(0.5)
+        assert (window.right - window.left) * 16 / 9 == pytest.approx(0.5)
+
+
+def test_points_found_in_a_window_are_placed_in_the_picture() -> None:
+    window = Window(0.5, 0.2, 0.75, 0.7)
+    placed = window.in_picture(np.array([[0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.4, 0.5]], dtype=np.float32))
+    np.testing.assert_allclose(placed, [[0.5, 0.2, 0.0, 1.0], [0.75, 0.7, 0.1, 0.5]], rtol=1e-6)
+
+
+def test_a_window_stays_while_the_performer_is_well_inside_and_follows_when_not() -> None:
+    window = Window().following(Sighting(0.9, 0.5, 0.1, 0.0), 16 / 9)
+    assert window.following(Sighting(0.95, 0.5, 0.1, 0.1), 16 / 9) is window
+    assert window.following(Sighting(1.4, 0.5, 0.1, 0.2), 16 / 9) is not window
+
+
+def test_a_window_that_grows_ends_up_as_the_whole_picture() -> None:
+    window = Window.around(0.9, 0.5, 0.3, 16 / 9)
+    for _ in range(20):
+        window = window.grown(16 / 9)
+    assert window.is_whole
+
+
+@pytest.mark.parametrize("aspect", [16 / 9, 4 / 3, 1.0, 9 / 16])
+def test_searching_looks_everywhere(aspect: float) -> None:
+    windows = search_windows(aspect)
+    assert windows[0].is_whole
+    smallest = windows[-1].bottom - windows[-1].top
+    tiles = [one for one in windows if one.bottom - one.top == pytest.approx(smallest)]
+    for x, y in np.random.default_rng(0).random((200, 2)):
+        assert any(one.left <= x <= one.right and one.top <= y <= one.bottom for one in tiles)
