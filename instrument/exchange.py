@@ -12,7 +12,7 @@ from pathlib import Path
 from instrument.exchange_arff import read_arff, write_arff
 from instrument.exchange_csv import read_csv, write_csv
 from instrument.exchange_npz import read_npz, write_npz
-from instrument.exchange_table import ExchangeError
+from instrument.exchange_table import ExchangeError as ExchangeError
 from instrument.takes import TakesError, TakeStore, WholeTake
 
 FORMATS = ("csv", "npz", "arff")

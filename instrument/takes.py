@@ -12,36 +12,33 @@ import contextlib
 import json
 import math
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from instrument.signals import LANDMARK_PARTS, PART_SHAPES, FloatArray, Landmarks, LandmarkSequence
+from instrument.takes_file import TakesBusyError as TakesBusyError
+from instrument.takes_file import TakesDamagedError as TakesDamagedError
+from instrument.takes_file import TakesError as TakesError
+from instrument.takes_file import (
+    WriterLock,
+    beside,
+    connect,
+    damage,
+    damage_named,
+    move_aside,
+    open_for_reading,
+    open_for_writing,
+)
 
-FORMAT = 1
-"""`user_version` of the files written here; larger ones are left alone."""
-APPLICATION_ID = 0x494E5354
 KINDS = ("take", "performance")
 
 Target = str | float
 """A class name, or the value of a continuous output."""
-
-
-class TakesError(Exception):
-    """Takes that cannot be read or changed; its text says which, why and what to do."""
-
-
-class TakesBusyError(TakesError):
-    """Another program writes this file."""
-
-
-class TakesDamagedError(TakesError):
-    """The file is damaged; opening it for writing moves it aside and begins a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,52 +167,6 @@ def refusal(frame_count: int, tracked_count: int) -> str | None:
     return None
 
 
-_SCHEMA = f"""
-CREATE TABLE take (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    source TEXT NOT NULL,
-    parts TEXT NOT NULL,
-    number_count INTEGER NOT NULL,
-    targets TEXT NOT NULL,
-    moving TEXT NOT NULL DEFAULT '[]',
-    trim_first INTEGER,
-    trim_last INTEGER,
-    is_deleted INTEGER NOT NULL DEFAULT 0,
-    refused TEXT,
-    is_complete INTEGER NOT NULL DEFAULT 0,
-    revision INTEGER NOT NULL DEFAULT 1
-);
-CREATE TABLE frame (
-    take INTEGER NOT NULL REFERENCES take (id) ON DELETE CASCADE,
-    number INTEGER NOT NULL,
-    captured_at_s REAL NOT NULL,
-    aspect REAL NOT NULL,
-    is_tracked INTEGER NOT NULL,
-    packed BLOB NOT NULL,
-    targets TEXT
-);
--- Covers counting and timing takes, so listing them never reads a landmark.
-CREATE INDEX frame_order ON frame (take, number, captured_at_s, is_tracked);
-CREATE TABLE edit (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    text TEXT NOT NULL,
-    is_undone INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE change (
-    edit INTEGER NOT NULL REFERENCES edit (id) ON DELETE CASCADE,
-    take INTEGER NOT NULL,
-    field TEXT NOT NULL,
-    before,
-    after
-);
-CREATE INDEX change_of_edit ON change (edit);
-CREATE INDEX change_of_take ON change (take);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-"""
-
 _TAKE_COLUMNS = (
     "id, kind, created_at, source, parts, number_count, targets, moving, trim_first, trim_last,"
     " is_deleted, refused, is_complete, revision"
@@ -231,7 +182,7 @@ class TakeStore:
     `sqlite3.OperationalError` (disk full, locked) comes through as it is, with nothing changed.
     """
 
-    def __init__(self, path: Path, database: sqlite3.Connection, lock: "_WriterLock | None") -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection, lock: WriterLock | None) -> None:
         self.path = path
         self.moved_aside: Path | None = None
         """Where a damaged file was moved when this one was begun in its place."""
@@ -250,15 +201,15 @@ class TakeStore:
         TakesError for a file of a newer program or one that cannot be opened.
         """
         if readonly:
-            return cls(path, _open_for_reading(path, busy_timeout_s), None)
-        lock = _WriterLock(path)
+            return cls(path, _sensible(path, open_for_reading(path, busy_timeout_s)), None)
+        lock = WriterLock(path)
         try:
             moved_aside = None
             try:
-                database = _open_for_writing(path, busy_timeout_s)
+                database = _sensible(path, open_for_writing(path, busy_timeout_s))
             except TakesDamagedError:
-                moved_aside = _move_aside(path)
-                database = _open_for_writing(path, busy_timeout_s)
+                moved_aside = move_aside(path)
+                database = open_for_writing(path, busy_timeout_s)
             store = cls(path, database, lock)
             if moved_aside is not None:
                 store.moved_aside = moved_aside
@@ -506,7 +457,7 @@ class TakeStore:
             return
         if self._lock is None:
             raise TakesError(f"{self.path}: opened for reading only")
-        with _damage_named(self.path):
+        with damage_named(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -516,7 +467,7 @@ class TakeStore:
                 raise
 
     def _rows(self, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
-        with _damage_named(self.path):
+        with damage_named(self.path):
             return self._database.execute(statement, arguments).fetchall()
 
     def _takes(self, where: str, arguments: Sequence[Any]) -> tuple[Take, ...]:
@@ -528,7 +479,10 @@ class TakeStore:
             f" WHERE {where} GROUP BY take.id ORDER BY take.id",
             arguments,
         )
-        return tuple(_take_of(row) for row in rows)
+        try:
+            return tuple(_take_of(row) for row in rows)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise damage(self.path, error) from error
 
     def _count(self, take: Take) -> int:
         return int(self._rows("SELECT COUNT(*) FROM frame WHERE take = ?", (take.id,))[0][0])
@@ -634,8 +588,8 @@ class TakeStore:
     def _salvage(self, damaged: Path) -> tuple[Take, ...]:
         """Copies every take that can still be read in full, with its number and its marks."""
         try:
-            has_log = _beside(damaged, "-wal").exists()
-            old = _connect(damaged, "mode=ro" if has_log else "immutable=1", 1.0)
+            has_log = beside(damaged, "-wal").exists()
+            old = connect(damaged, "mode=ro" if has_log else "immutable=1", 1.0)
         except sqlite3.Error:
             return ()
         saved = []
@@ -645,7 +599,7 @@ class TakeStore:
                     with self.transaction():
                         self._copy(old, take_id)
                         saved.append(self.take(take_id))
-                except (sqlite3.Error, ValueError, TypeError, TakesError):
+                except (sqlite3.Error, ValueError, TypeError, AttributeError, TakesError):
                     continue
         return tuple(saved)
 
@@ -668,168 +622,25 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class _WriterLock:
-    """Held by the one writer of a file; the system frees it when its process ends, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file: IO[bytes] = _beside(path, ".lock").open("ab")
-        except OSError as error:
-            raise TakesError(
-                f"{path}: cannot be written here ({error.strerror}); give a project in a folder that can"
-            ) from None
-        try:
-            _lock(self._file)
-        except OSError:
-            self._file.close()
-            raise TakesBusyError(
-                f"{path}: another program is recording into it; stop that one, or send it the command instead"
-            ) from None
-
-    def release(self) -> None:
-        self._file.close()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
-    # The store is opened by one thread and used by another, never by two at once.
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{mode}",
-        uri=True,
-        timeout=busy_timeout_s,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
-def _no_takes() -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    database.executescript(_SCHEMA)
-    return database
-
-
-def _open_for_reading(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    """The file as it is, once it is sure to be whole and ours; one not there, or empty, has no takes."""
-    if not path.exists():
-        return _no_takes()
-    with _opening(path):
-        database = _connect(path, "mode=ro", busy_timeout_s)
-        try:
-            if not _is_empty(database, path):
-                _check_pages(database, path)
-                return database
-        except BaseException:
-            database.close()
-            raise
+def _sensible(path: Path, database: sqlite3.Connection) -> sqlite3.Connection:
+    """That database, once every take in it has been read: whole pages may still hold nonsense."""
+    try:
+        with damage_named(path):
+            for row in database.execute(f"SELECT {_TAKE_COLUMNS} FROM take"):
+                _take_of((*row, 0, 0.0, 0))
+    except (ValueError, TypeError, AttributeError) as error:
         database.close()
-        return _no_takes()
-
-
-def _open_for_writing(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    # Checked by a reader first: a writer would carry the log of a damaged file into it when it closes.
-    _open_for_reading(path, busy_timeout_s).close()
-    with _opening(path):
-        database = _connect(path, "mode=rwc", busy_timeout_s)
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute("PRAGMA foreign_keys = ON")
-            if _is_empty(database, path):
-                database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            return database
-        except BaseException:
-            database.close()
-            raise
-
-
-def _is_empty(database: sqlite3.Connection, path: Path) -> bool:
-    """Whether nothing is in the file yet; checks that otherwise it is ours and we can read it."""
-    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not tables:
-        return True
-    if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise TakesError(f"{path}: a database, but not one of takes; move it away, or choose another project")
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version > FORMAT:
-        raise TakesError(
-            f"{path}: written by a newer version of this program (format {version}; this one reads up to {FORMAT});"
-            " update the program. The file was left as it is"
-        )
-    if missing := {"take", "frame", "edit", "change"} - tables:
-        raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
-    return False
-
-
-def _check_pages(database: sqlite3.Connection, path: Path) -> None:
-    found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise _damaged(path, found)
-
-
-def _damaged(path: Path, why: object) -> TakesDamagedError:
-    return TakesDamagedError(
-        f"{path}: the takes are damaged ({why}). Start the instrument with this project: it moves the file aside,"
-        " keeps it, and saves the takes that can still be read"
-    )
-
-
-@contextlib.contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise _damaged(path, error) from error
+        raise damage(path, error) from error
+    except BaseException:
+        database.close()
         raise
-
-
-@contextlib.contextmanager
-def _opening(path: Path) -> Iterator[None]:
-    try:
-        with _damage_named(path):
-            yield
-    except sqlite3.Error as error:
-        raise TakesError(f"{path}: cannot be opened ({error}); check that the folder can be written to") from error
-
-
-def _move_aside(path: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside, number = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}"), 2
-    while aside.exists():
-        aside, number = path.with_name(f"{path.stem}.damaged-{stamp}-{number}{path.suffix}"), number + 1
-    try:
-        # The log goes first: without it the old file is still a whole one, with it a new file would be spoilt.
-        for suffix in ("-wal", "-shm", ""):
-            if _beside(path, suffix).exists():
-                _beside(path, suffix).rename(_beside(aside, suffix))
-    except OSError as error:
-        raise TakesDamagedError(
-            f"{path}: damaged, and cannot be moved aside ({error.strerror}); close what has it open and start again"
-        ) from error
-    return aside
+    return database
 
 
 def _readable_ids(database: sqlite3.Connection) -> list[int]:
     found: list[int] = []
     # Rows before a damaged page still come; the page itself ends the reading.
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(sqlite3.Error, ValueError):
         found.extend(int(take_id) for (take_id,) in database.execute("SELECT id FROM take ORDER BY id"))
     return found
 

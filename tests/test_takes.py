@@ -23,7 +23,6 @@ from recordings import (
 
 from instrument.signals import landmark_sequence
 from instrument.takes import (
-    FORMAT,
     TakesBusyError,
     TakesDamagedError,
     TakesError,
@@ -31,6 +30,7 @@ from instrument.takes import (
     WholeTake,
     frame_row,
 )
+from instrument.takes_file import FORMAT
 
 
 @pytest.fixture
@@ -493,7 +493,12 @@ def write_zeros_and_junk(path: Path) -> None:
     path.write_bytes(b"\0" * 5000 + b"junk")
 
 
-DAMAGES = [truncate, flip_a_page, write_garbage, write_zeros_and_junk]
+def flip_a_label(path: Path) -> None:
+    # Every page stays a whole one; what it says is no longer text.
+    path.write_bytes(path.read_bytes().replace(b'"class 7"', b'"cl\xffss 7"'))
+
+
+DAMAGES = [flip_a_label, truncate, flip_a_page, write_garbage, write_zeros_and_junk]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
