@@ -73,6 +73,8 @@ class Client:
         self.command = list(command)
         self._stop_signal = stop_signal
         self.lines: list[str] = []
+        self.heard_at_s: list[float] = []
+        """When each line came, by `time.monotonic`."""
         self.process = subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,
@@ -110,7 +112,7 @@ class Client:
         if self.process.poll() is None:
             self.process.send_signal(self._stop_signal)
         try:
-            self.process.wait(timeout=5.0)
+            self.process.wait(timeout=15.0)  # JACK waits 6 s for clients that just died
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -128,6 +130,7 @@ class Client:
         assert self.process.stdout is not None
         with self.process.stdout as stream:
             for line in stream:
+                self.heard_at_s.append(time.monotonic())
                 self.lines.append(line.decode("utf-8", errors="replace").rstrip("\n"))
 
 
@@ -164,10 +167,13 @@ def jack_server(name: str) -> Iterator[Client]:
     """A JACK server without sound card under that name; its clients need JACK_DEFAULT_SERVER set to it."""
     require_client("jackd", "jack_midi_dump", "stdbuf")
     command = ["jackd", "-r", "-S", "-n", name, "-d", "dummy", "-r", "48000", "-p", "512"]
+    environment = {**os.environ, "JACK_DEFAULT_SERVER": name}  # jack_lsp's own option for it corrupts its memory
+
+    def answers() -> bool:
+        return subprocess.run(["jack_lsp"], capture_output=True, env=environment).returncode == 0
+
     with Client(command) as server:
-        wait_until(
-            lambda: subprocess.run(["jack_lsp", "-s", name], capture_output=True).returncode == 0, "the JACK server"
-        )
+        wait_until(answers, "the JACK server")
         try:
             yield server
         finally:
@@ -270,14 +276,19 @@ class FifoMidi:
 
     def loudness(self) -> float:
         """Root mean square of the latest 0.2 s, 0..1."""
-        size = self._sound.stat().st_size // 4 * 4
-        wanted = int(0.2 * SAMPLE_RATE_HZ) * 4
-        with self._sound.open("rb") as stream:
-            stream.seek(max(0, size - wanted))
-            samples = array.array("h", stream.read(min(size, wanted)))
-        if sys.byteorder == "big":
-            samples.byteswap()
-        return math.sqrt(sum(sample * sample for sample in samples) / max(1, len(samples))) / 32768
+        return loudness_of(self._sound)
+
+
+def loudness_of(sound: Path) -> float:
+    """Root mean square, 0..1, of the latest 0.2 s of a raw file in 16-bit stereo."""
+    size = sound.stat().st_size // 4 * 4
+    wanted = int(0.2 * SAMPLE_RATE_HZ) * 4
+    with sound.open("rb") as stream:
+        stream.seek(max(0, size - wanted))
+        samples = array.array("h", stream.read(min(size, wanted)))
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return math.sqrt(sum(sample * sample for sample in samples) / max(1, len(samples))) / 32768
 
 
 def free_tcp_port() -> int:
