@@ -1,4 +1,4 @@
-"""Pictures from cameras, network streams and video files, through OpenCV.
+"""Pictures from cameras and network streams, through OpenCV.
 
 A camera is never trusted: reading happens in a thread of its own that is left behind when it
 hangs, and the device is opened afresh for as long as it takes.
@@ -13,7 +13,7 @@ import cv2
 
 from instrument import clock
 from instrument.signals import Frame
-from instrument.source import IS_LINUX, NewestFrame, OnFrame, SourceError, SourceStatus, ignore
+from instrument.source import IS_LINUX, NewestFrame, OnFrame, SourceStatus, ignore
 
 log = logging.getLogger(__name__)
 
@@ -163,54 +163,3 @@ def _open(device: int | str) -> cv2.VideoCapture:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, 480)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return capture
-
-
-class FileSource:
-    """A video file at its own speed, from the start again at its end unless `is_once`."""
-
-    def __init__(self, path: Path, *, width_px: int = 640, is_once: bool = False, on_frame: OnFrame = ignore) -> None:
-        self.name = str(path)
-        self._path = path
-        self._width_px = width_px
-        self._is_once = is_once
-        self._newest = NewestFrame(on_frame)
-        self._closing = threading.Event()
-        self._state = "starting"
-        capture = cv2.VideoCapture(str(path))
-        if not capture.isOpened() or not capture.grab():
-            raise SourceError(f"{path}: not a video that OpenCV can read; try converting it to .mp4 (H.264)")
-        self.frame_rate_hz = capture.get(cv2.CAP_PROP_FPS) or 30.0
-        capture.release()
-        self._thread = threading.Thread(target=self._play, name="video file", daemon=True)
-        self._thread.start()
-
-    def latest(self) -> Frame | None:
-        return self._newest.take()
-
-    def status(self) -> SourceStatus:
-        return SourceStatus(name=self.name, state=self._state, frames=self._newest.frames, dropped=self._newest.dropped)
-
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join(timeout=2.0)
-
-    def _play(self) -> None:
-        started_at_s = clock.now_s()
-        number = 0
-        while not self._closing.is_set():
-            capture = cv2.VideoCapture(str(self._path))
-            while not self._closing.is_set():
-                is_read, image = capture.read()  # ahead of time, so that it arrives ready, as from a camera
-                if not is_read:
-                    break
-                image = fit_width(image, self._width_px)
-                early_s = started_at_s + number / self.frame_rate_hz - clock.now_s()
-                self._closing.wait(max(early_s, 0.0))
-                self._newest.put(Frame(number=number, captured_at_s=clock.now_s(), image_bgr=image))
-                self._state = "playing"
-                number += 1
-            capture.release()
-            if self._is_once:
-                break
-        self._state = "ended"
-        self._newest.on_frame()

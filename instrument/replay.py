@@ -1,9 +1,10 @@
-"""Sources made of what was recorded before: the demo performer, and takes of landmarks."""
+"""Sources made of what was recorded before: video files, the demo performer, takes of landmarks."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,23 +19,23 @@ DEMO_FRAMES = 91
 """The first 3 s of the demo video, in which the performer raises their arms twice."""
 DEMO_RATE_HZ = 30.0
 JPEG_QUALITY = 92
+READY_S = 0.015
+"""Frames are made ready this long before they are due: they arrive as from a camera, and decoding
+them does not compete with the engine for the one before."""
 
 
 class PacedSource:
-    """Frames made one by one, `make(number)`, each when it is due.
-
-    `due_s(number)` gives seconds after the start, or None when there are no more.
-    """
+    """Frames made one by one, each when it is due."""
 
     def __init__(
         self,
         name: str,
         *,
-        make: Callable[[int], Frame],
-        due_s: Callable[[int], float | None],
+        make: Callable[[int], Frame | None],
+        due_s: Callable[[int], float],
         on_frame: OnFrame = ignore,
     ) -> None:
-        """`make` is called ahead of time, so that a frame arrives ready, as from a camera."""
+        """`make(number)` gives a frame, or None when there are no more; `due_s(number)`, seconds after the start."""
         self.name = name
         self._make = make
         self._due_s = due_s
@@ -64,10 +65,13 @@ class PacedSource:
         started_at_s = clock.now_s()
         number = 0
         try:
-            while (due_s := self._due_s(number)) is not None:
+            while not self._closing.is_set():
+                due_at_s = started_at_s + self._due_s(number)
+                self._closing.wait(max(due_at_s - READY_S - clock.now_s(), 0.0))
                 frame = self._make(number)
-                if self._closing.wait(max(started_at_s + due_s - clock.now_s(), 0.0)):
-                    return
+                if frame is None:
+                    break
+                self._closing.wait(max(due_at_s - clock.now_s(), 0.0))
                 self._newest.put(arrived(frame, clock.now_s()))
                 self._state = "playing"
                 number += 1
@@ -125,13 +129,48 @@ def open_demo(*, width_px: int = 640, is_once: bool = False, on_frame: OnFrame =
     except assets.AssetMissing as error:
         raise SourceError(str(error)) from None
 
-    def make(number: int) -> Frame:
+    def make(number: int) -> Frame | None:
+        if is_once and number >= DEMO_FRAMES:
+            return None
         return Frame(number=number, captured_at_s=0.0, image_bgr=clip[there_and_back(number, DEMO_FRAMES)])
 
-    def due_s(number: int) -> float | None:
-        return None if is_once and number >= DEMO_FRAMES else number / DEMO_RATE_HZ
+    return PacedSource("demo", make=make, due_s=lambda number: number / DEMO_RATE_HZ, on_frame=on_frame)
 
-    return PacedSource("demo", make=make, due_s=due_s, on_frame=on_frame)
+
+def open_file(path: Path, *, width_px: int = 640, is_once: bool = False, on_frame: OnFrame = ignore) -> Source:
+    """A video file at its own speed, from the start again at its end unless `is_once`.
+
+    Raises SourceError when OpenCV cannot read it.
+    """
+    capture = cv2.VideoCapture(str(path))
+    is_read, first = capture.read()
+    if not is_read:
+        raise SourceError(f"{path}: not a video that OpenCV can read; try converting it to .mp4 (H.264)")
+    rate_hz = capture.get(cv2.CAP_PROP_FPS) or 30.0
+    pictures = _pictures(capture, path, first, is_once=is_once)
+
+    def make(number: int) -> Frame | None:
+        image = next(pictures, None)
+        return None if image is None else Frame(number=number, captured_at_s=0.0, image_bgr=fit_width(image, width_px))
+
+    return PacedSource(str(path), make=make, due_s=lambda number: number / rate_hz, on_frame=on_frame)
+
+
+def _pictures(capture: cv2.VideoCapture, path: Path, first: Any, *, is_once: bool) -> Iterator[Any]:
+    """The pictures of an open video whose first one has been read, once or for ever."""
+    yield first
+    while True:
+        is_read, image = capture.read()
+        if not is_read:
+            if is_once:
+                break
+            if not capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
+                capture.open(str(path))
+            is_read, image = capture.read()
+            if not is_read:
+                raise SourceError(f"{path}: cannot be read any more")
+        yield image
+    capture.release()
 
 
 def open_take(takes_file: Path | None, name: str, *, is_once: bool = False, on_frame: OnFrame = ignore) -> Source:
@@ -166,13 +205,13 @@ def replay_landmarks(
     step_s = offsets_s[-1] / max(count - 1, 1) or 1 / 30
     round_s = offsets_s[-1] + step_s
 
-    def make(number: int) -> Frame:
+    def make(number: int) -> Frame | None:
+        if is_once and number >= count:
+            return None
         landmarks = replace(sequence[number % count], frame_number=number)
         return Frame(number=number, captured_at_s=0.0, landmarks=landmarks)
 
-    def due_s(number: int) -> float | None:
-        if is_once and number >= count:
-            return None
+    def due_s(number: int) -> float:
         return float(number // count * round_s + offsets_s[number % count])
 
     return PacedSource(name, make=make, due_s=due_s, on_frame=on_frame)

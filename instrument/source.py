@@ -148,7 +148,7 @@ def open_source(
         return camera.LiveSource(name, width_px=width_px, on_frame=on_frame)
     path = Path(name).expanduser()
     if path.is_file():
-        return camera.FileSource(path, width_px=width_px, is_once=is_once, on_frame=on_frame)
+        return replay.open_file(path, width_px=width_px, is_once=is_once, on_frame=on_frame)
     raise SourceError(
         f"source '{name}': no such file, and not one of auto, demo, camera:N, take:N, osc, http://..., rtsp://..."
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from clients import free_tcp_port, wait_until
 
-from instrument.camera import FileSource, LiveSource, fit_width
+from instrument.camera import LiveSource, fit_width
 
 SERVER = Path(__file__).with_name("mjpeg_server.py")
 
@@ -90,14 +90,3 @@ def test_a_frozen_camera_is_noticed_and_picked_up_when_it_thaws(port: int, sourc
         os.kill(server.pid, signal.SIGCONT)
         wait_until(lambda: is_playing(source), "the camera to be picked up")
     print(f"freeze noticed after {noticed_s:.2f} s")
-
-
-def test_a_video_file_plays_to_its_end_when_played_once(demo_video: Path) -> None:
-    source = FileSource(demo_video, width_px=320, is_once=True)
-    wait_until(lambda: source.status().frames >= 3, "the first pictures")
-    frame = source.latest()
-    assert frame is not None
-    assert frame.image_bgr is not None
-    assert frame.image_bgr.shape == (180, 320, 3)
-    wait_until(lambda: source.status().state == "ended", "the end of the video")
-    assert source.status().frames == 230

@@ -1,13 +1,14 @@
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from bodies import moving_body, sequence_of
 from clients import wait_until
 from recordings import record
 
-from instrument.replay import DEMO_FRAMES, Clip, open_demo, replay_landmarks, there_and_back
+from instrument.replay import DEMO_FRAMES, Clip, open_demo, open_file, replay_landmarks, there_and_back
 from instrument.signals import Frame
 from instrument.source import Source, SourceError, open_source
 from instrument.takes import TakeStore
@@ -73,3 +74,21 @@ def test_a_take_is_a_source(tmp_path: Path) -> None:
         lambda look: open_source(f"take:{take}", is_once=True, on_frame=look, takes_file=tmp_path / "takes.sqlite")
     )
     assert len(frames) == 6
+
+
+def test_a_video_file_played_once_shows_every_picture_and_ends(demo_video: Path) -> None:
+    frames = all_frames(lambda look: open_file(demo_video, width_px=320, is_once=True, on_frame=look))
+    assert len(frames) == 230
+    assert frames[0].image_bgr is not None
+    assert frames[0].image_bgr.shape == (180, 320, 3)
+
+
+def test_a_video_file_starts_over_at_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "short.avi"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 50.0, (64, 48))
+    for shade in (0, 120, 240):
+        writer.write(np.full((48, 64, 3), shade, dtype=np.uint8))
+    writer.release()
+    source = open_file(file)
+    wait_until(lambda: source.status().frames > 7, "the third round")
+    source.close()
