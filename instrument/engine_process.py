@@ -1,24 +1,28 @@
 """The engine as a process: `python -m instrument.engine_process`, started by the supervisor.
 
-Its stdout is a pipe to the supervisor, which holds the MIDI ports and remembers the session; its
-stdin is held open by the supervisor, so the end of stdin means the supervisor is gone, and the
-engine ends too.
+Its stdout is a pipe to the supervisor, which holds the MIDI ports and remembers the session. On its
+stdin the supervisor says how those ports fare; the end of stdin means that the supervisor is
+gone, and the engine ends too.
 """
 
 import argparse
 import contextlib
 import faulthandler
+import gc
 import json
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instrument.logs import set_up_logging
+
+if TYPE_CHECKING:
+    from instrument.midi import PipedMidi
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             pipe.flush()
 
     try:
-        engine = Engine(_options(arguments.options), midi=PipedMidi(pipe, {}), report=report)
+        midi = PipedMidi(pipe, {})
+        engine = Engine(_options(arguments.options), midi=midi, report=report)
     except (PatchError, SourceError, PortInUse, TakesError, AssetError) as error:
         print(f"instrument: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
@@ -66,9 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def quit_engine(*_: object) -> None:
         engine.is_quitting = True
 
+    gc.collect()
+    gc.freeze()  # what is there now stays: collecting garbage later need not look at it between two frames
     signal.signal(signal.SIGTERM, quit_engine)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the supervisor ends this one
-    threading.Thread(target=_quit_with_stdin, args=(quit_engine,), name="stdin", daemon=True).start()
+    threading.Thread(target=_hear_supervisor, args=(midi, quit_engine), name="stdin", daemon=True).start()
     engine.run()
     return 0
 
@@ -93,10 +100,12 @@ def _options(text: str) -> Any:
     return EngineOptions(**options)
 
 
-def _quit_with_stdin(quit_engine: Any) -> None:
+def _hear_supervisor(midi: "PipedMidi", quit_engine: Callable[[], None]) -> None:
+    """Takes in how the MIDI ports fare, a line of JSON each time that changes, until stdin ends."""
+    lines = os.fdopen(os.dup(0), "rb")  # not sys.stdin, whose lock would hang the exit
     with contextlib.suppress(OSError, ValueError):
-        while os.read(0, 4096):  # not sys.stdin, whose lock would hang the exit
-            pass
+        for line in lines:
+            midi.hear({name: (port, reason) for name, (port, reason) in json.loads(line).items()})
     quit_engine()
 
 

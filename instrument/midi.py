@@ -400,7 +400,7 @@ class PipedMidi:
 
         midi DESTINATION 90 3c 64      panic      ports {"DESTINATION": "part of a port name"}
 
-    It never waits for a reader that has stopped: what does not fit into the pipe is dropped. When
+    How its ports fare comes back by `hear`. It never waits for a reader that has stopped: what does not fit into the pipe is dropped. When
     the reader is gone it opens the ports itself, with `open_ports`, and releases what sounds.
     """
 
@@ -416,7 +416,12 @@ class PipedMidi:
         self._ports: Midi | None = None  # once the pipe has broken
         self._notes = SoundingNotes()
         self._counts: dict[str, list[int]] = {}
+        self._heard: dict[str, tuple[str, str]] = {}
         self.connect(destinations)
+
+    def hear(self, ports: Mapping[str, tuple[str, str]]) -> None:
+        """Takes in what the owner of the ports says: for each destination its port, and what is wrong with it."""
+        self._heard = dict(ports)
 
     def connect(self, destinations: Mapping[str, str]) -> None:
         self._destinations = dict(destinations)
@@ -443,10 +448,11 @@ class PipedMidi:
     def status(self) -> dict[str, PortStatus]:
         if self._ports is not None:
             return self._ports.status()
-        return {
-            name: PortStatus(wanted=wanted, port="(held by the supervisor)", sent=sent, dropped=dropped)
-            for (name, wanted), (sent, dropped) in zip(self._destinations.items(), self._counts.values(), strict=True)
-        }
+        status = {}
+        for (name, wanted), (sent, dropped) in zip(self._destinations.items(), self._counts.values(), strict=True):
+            port, reason = self._heard.get(name, ("", "being opened"))
+            status[name] = PortStatus(wanted=wanted, port=port, reason=reason, sent=sent, dropped=dropped)
+        return status
 
     def close(self) -> None:
         self.release_all()

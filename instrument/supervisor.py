@@ -5,6 +5,7 @@ writes its messages to a pipe, so when it is killed the notes that sound are rel
 and the ports, with whatever is plugged into them, outlive it.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -44,6 +45,7 @@ class Supervisor:
         self._say = say
         self._midi = MidiPorts({})
         self._reader: MidiPipeReader | None = None
+        self._told: tuple[Mapping[str, tuple[str, str]], int | None] = ({}, None)
         self._stopping = threading.Event()
         self.engine = _Child("engine", self._start_engine)
         self.trainer = _Child("trainer", self._start_trainer)
@@ -67,6 +69,7 @@ class Supervisor:
                     exit_code = engine_exit
                     break
                 self.trainer.tend()
+                self._tell_midi()
         finally:
             # The engine first: it releases its notes while everything else still stands.
             self.engine.end()
@@ -99,7 +102,8 @@ class Supervisor:
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=None if self._say is None else subprocess.PIPE,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            # glibc gives every thread its own heap, which would make an engine of many threads grow.
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"},
         )
         if self._say is not None:
             threading.Thread(target=self._pass_on, args=(child.stderr,), name="child log", daemon=True).start()
@@ -109,6 +113,13 @@ class Supervisor:
         assert self._say is not None
         for line in stream:
             self._say(line.decode("utf-8", errors="replace").rstrip())
+
+    def _tell_midi(self) -> None:
+        """Tells the engine how the MIDI ports fare, whenever that changes."""
+        ports = {name: (one.port, one.reason) for name, one in self._midi.status().items()}
+        if (ports, self.engine.pid) != self._told:
+            self._told = (ports, self.engine.pid)
+            self.engine.tell(json.dumps(ports))
 
     def _remember_session(self, line: bytes) -> None:
         """What the engine plays now, for the engine after it."""
@@ -162,13 +173,21 @@ class _Child:
             self._due_at_s = now_s + 1.0
         return exit_code
 
+    def tell(self, line: str) -> None:
+        """Writes a line to its stdin; a process that is gone does not hear it."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._process.stdin.write(line.encode("utf-8") + b"\n")
+                self._process.stdin.flush()
+
     def end(self) -> None:
         """Asks the process to end by closing its stdin, which every system has, then insists."""
         process = self._process
         if process is None or process.poll() is not None:
             return
         assert process.stdin is not None
-        process.stdin.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
         try:
             process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
