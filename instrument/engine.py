@@ -94,7 +94,7 @@ class Engine:
         self._bell = threading.Event()
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._outcome_callers: deque[Call | None] = deque()
-        self._frame_at_s = now_s()
+        self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._published_at_s = {"preview": 0.0, "latency": 0.0}
         self._source_state = ""
@@ -153,6 +153,7 @@ class Engine:
         return True
 
     def _play(self, frame: Frame) -> None:
+        free_at_s = max(self._free_at_s, frame.captured_at_s)
         taken_at_s = self._frame_at_s = self.now_s()
         landmarks = self.tracker.track(frame)
         tracked_at_s = self.now_s()
@@ -168,10 +169,20 @@ class Engine:
         self.outputs.send(controls)
         sent_at_s = self.now_s()
         self.latencies.add(
-            (frame.captured_at_s, taken_at_s, tracked_at_s, featured_at_s, predicted_at_s, mapped_at_s, sent_at_s)
+            (
+                frame.captured_at_s,
+                free_at_s,
+                taken_at_s,
+                tracked_at_s,
+                featured_at_s,
+                predicted_at_s,
+                mapped_at_s,
+                sent_at_s,
+            )
         )
         if self.telemetry.subscribers:
             self._publish(frame, landmarks, features.values, prediction)
+        self._free_at_s = self.now_s()
 
     def _idle(self) -> None:
         """Without frames, routes still let go of what a lost body held."""

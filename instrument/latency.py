@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-STAGES = ("capture", "track", "features", "predict", "map", "send")
-"""In order: waiting for the engine, finding landmarks, and so on to the datagram's departure."""
+STAGES = ("wait", "capture", "track", "features", "predict", "map", "send")
+"""In order: `wait` while the frame before is still being tracked, `capture` until the engine has the
+frame in hand, finding landmarks, and so on to the datagram's departure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Latencies:
         self.frames = 0
 
     def add(self, times_s: tuple[float, ...]) -> None:
-        """Takes in one frame: its capture time, then when each stage ended."""
+        """Takes in one frame: when it arrived, then when each stage ended."""
         self._times_s[self.frames % len(self._times_s)] = times_s
         self.frames += 1
 
@@ -41,7 +42,8 @@ class Latencies:
         return np.diff(self._times_s[: min(self.frames, len(self._times_s))], axis=1) * 1000.0
 
     def summary(self) -> dict[str, Summary]:
-        """Each stage, then `total` (arrival to departure) and `beyond_tracking` (the same less tracking).
+        """Each stage, then `total` (arrival to departure) and `beyond_tracking` (the same without tracking
+        it, and without the wait for the tracker).
 
         Empty before the first frame.
         """
@@ -50,7 +52,7 @@ class Latencies:
             return {}
         columns = {stage: stages[:, index] for index, stage in enumerate(STAGES)}
         columns["total"] = stages.sum(axis=1)
-        columns["beyond_tracking"] = columns["total"] - columns["track"]
+        columns["beyond_tracking"] = columns["total"] - columns["track"] - columns["wait"]
         return {
             name: Summary(
                 p50_ms=float(np.percentile(column, 50)),
