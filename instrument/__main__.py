@@ -2,4 +2,4 @@
 
 from instrument.cli import app
 
-app()
+app(prog_name="instrument")

@@ -28,7 +28,8 @@ from instrument.source import open_source
 from instrument.supervisor import Supervisor
 from instrument.takes import TakeStore, WholeTake, utc_now
 
-WARM_UP_S = 3.0
+WARM_UP_S = 10.0
+"""Long enough for every path to have run once: models loaded, the performer lost and found again."""
 
 
 class BenchError(RuntimeError):

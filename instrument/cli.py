@@ -1,29 +1,46 @@
 """The `instrument` command. Exit codes: 0 done, 1 refused or failed, 2 wrong words, 3 nobody answered."""
 
 import json
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from instrument import __version__
-from instrument.protocol import COMMANDS, DEFAULT_PORT
+from instrument.project import Project
+from instrument.protocol import DEFAULT_PORT
 
 app = typer.Typer(
-    help="A musical instrument played with the body. Show it a few takes of each gesture, train, play: OSC and MIDI.",
+    help="A musical instrument played with the body: show it each gesture a few times, let it learn, play. "
+    "It sends OSC and MIDI.",
+    epilog="Begin with `instrument play`. Make a project of your own with `instrument new mine`, and play that. "
+    "Exit codes: 0 done, 1 refused or failed, 2 not understood, 3 nobody answered.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+bench = typer.Typer(help="Measure how fast this computer plays and learns.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-REFUSED, NO_ANSWER = 1, 3
+REFUSED, WRONG_WORDS, NO_ANSWER = 1, 2, 3
 
-ProjectArgument = Annotated[Path | None, typer.Argument(help="A project's folder. Default: the ready-made one.")]
-PortOption = Annotated[int, typer.Option("--port", help="The port the instrument listens on.", min=1, max=65535)]
+ProjectArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="PROJECT", help="A project's folder, or the name of a ready-made patch. Without it: three-postures."
+    ),
+]
+PortOption = Annotated[
+    int, typer.Option("--port", metavar="PORT", help="The port that instrument listens on.", min=1, max=65535)
+]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures into this file.")
+]
 
 
 def _fail(reason: object, exit_code: int = REFUSED) -> NoReturn:
@@ -51,28 +68,41 @@ def play(
     project: ProjectArgument = None,
     source: Annotated[
         str | None,
-        typer.Option(help="auto, demo, camera:0, a video file, http://... or rtsp://..., take:1, osc (numbers only)"),
+        typer.Option(
+            metavar="SOURCE",
+            help="What to watch instead of what the patch says: auto (the camera, else the demo), demo, camera:0, "
+            "a video file, http://... or rtsp://..., take:1 (a recorded take), osc (numbers, no camera).",
+        ),
     ] = None,
-    headless: Annotated[bool, typer.Option(help="No terminal line, logs only: for installations.")] = False,
-    once: Annotated[bool, typer.Option(help="End with the source instead of starting it over.")] = False,
-    seconds: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0.0)] = None,
-    in_port: Annotated[int, typer.Option(help="Port for commands and /wek/inputs.", min=1, max=65535)] = DEFAULT_PORT,
-    out: Annotated[str | None, typer.Option(help="HOST:PORT for the destination 'out' instead of the patch's.")] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No line to type into, only a log: for installations.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when the video ends instead of starting it over.")] = False,
+    seconds: Annotated[float | None, typer.Option(metavar="N", help="End after so many seconds.", min=0.0)] = None,
+    in_port: Annotated[
+        int, typer.Option(metavar="PORT", help="Listen for commands and /wek/inputs on this port.", min=1, max=65535)
+    ] = DEFAULT_PORT,
+    out: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Send OSC there instead of where the patch says.")
+    ] = None,
     listen: Annotated[
-        str, typer.Option(help="Address to listen on. 0.0.0.0 lets the whole network give commands.")
+        str, typer.Option(metavar="HOST", help="0.0.0.0 lets every computer in the network give commands.")
     ] = "127.0.0.1",
 ) -> None:
-    """Play: from the camera to OSC and MIDI, until Ctrl-C."""
+    """Play, until Ctrl-C: from the camera, or the demo performer, to OSC and MIDI."""
     from instrument.patch import PatchError, parse_host_port, read_patch
     from instrument.projects import ProjectError, find_project
     from instrument.supervisor import Supervisor
     from instrument.terminal import introduction, next_steps
 
     try:
+        out_address = parse_host_port(out) if out else None
+    except ValueError as error:
+        _fail(error, WRONG_WORDS)
+    try:
         found = find_project(project)
         patch = read_patch(found.patch_file)
-        out_address = parse_host_port(out) if out else None
-    except (ProjectError, PatchError, ValueError) as error:
+    except (ProjectError, PatchError, OSError) as error:
         _fail(error)
     options: dict[str, Any] = {
         "folder": str(found.folder),
@@ -90,8 +120,8 @@ def play(
     typer.echo(introduction(found, patch, source=source or patch.listen.source, in_port=in_port))
     if is_interactive:
         typer.echo(next_steps(patch))
-        raise typer.Exit(_play_with_prompt(supervisor, in_port, seconds))
-    raise typer.Exit(supervisor.run(seconds=seconds))
+        raise typer.Exit(REFUSED if _play_with_prompt(supervisor, in_port, seconds) else 0)
+    raise typer.Exit(REFUSED if supervisor.run(seconds=seconds) else 0)
 
 
 def _play_with_prompt(supervisor: Any, port: int, seconds: float | None) -> int:
@@ -106,10 +136,13 @@ def _play_with_prompt(supervisor: Any, port: int, seconds: float | None) -> int:
 
 @app.command()
 def new(
-    name: Annotated[Path, typer.Argument(help="The project's folder, which is made.")],
-    from_: Annotated[str, typer.Option("--from", help="A ready-made patch, or a folder with a patch.toml.")],
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder to make.")],
+    from_: Annotated[
+        str,
+        typer.Option("--from", metavar="PATCH", help="A ready-made patch (see `patches`), or a project to copy."),
+    ] = "three-postures",
 ) -> None:
-    """Make a project of your own from a patch."""
+    """Make a project of your own: a folder with a patch to edit, and its takes."""
     from instrument.projects import ProjectError, new_project
 
     try:
@@ -121,7 +154,7 @@ def new(
 
 @app.command()
 def patches() -> None:
-    """List the ready-made patches."""
+    """List the ready-made patches to begin from."""
     from instrument.patch import read_patch
     from instrument.projects import patch_names, patches_folder
 
@@ -131,22 +164,21 @@ def patches() -> None:
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def send(
-    address: Annotated[str, typer.Argument(help="A command such as /instrument/train; see docs/protocol.md.")],
-    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments.")] = None,
+    address: Annotated[
+        str, typer.Argument(metavar="ADDRESS", help="Such as /instrument/train; all are in docs/protocol.md.")
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Such as posture up.")] = None,
     port: PortOption = DEFAULT_PORT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.", min=0.0)] = 60.0,
+    timeout: Annotated[float, typer.Option(metavar="N", help="Wait this many seconds for the answer.", min=0.0)] = 60.0,
 ) -> None:
-    """Send one command to a playing instrument, and wait for its answer."""
+    """Send one command to an instrument that plays, and wait for its answer."""
     from instrument.client import Client, CommandFailed, NoAnswer
-    from instrument.terminal import fit_arguments, readable, typed_value
+    from instrument.terminal import readable, typed_command
 
-    command = COMMANDS.get(address)
-    if command is None:
-        _fail(f"no command {address}; they are listed in docs/protocol.md", exit_code=2)
     try:
-        values = fit_arguments(command, [typed_value(word) for word in arguments or []])
+        command, values = typed_command(address, arguments or [])
     except ValueError as error:
-        _fail(error, exit_code=2)
+        _fail(error, WRONG_WORDS)
     with Client(port=port) as client:
         if not command.is_answered:
             client.send(address, *values)
@@ -157,15 +189,15 @@ def send(
             _fail(error)
         except NoAnswer as error:
             _fail(error, NO_ANSWER)
-    typer.echo(readable(command, answer))
+    typer.echo(readable(answer))
 
 
 @app.command()
 def status(
     port: PortOption = DEFAULT_PORT,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything there is to know, as JSON.")] = False,
 ) -> None:
-    """Show what a playing instrument is doing."""
+    """Show what an instrument that plays is doing."""
     from instrument.client import Client, CommandFailed, NoAnswer
     from instrument.report import status_text
 
@@ -203,7 +235,7 @@ def takes(project: ProjectArgument = None) -> None:
     try:
         with TakeStore.open(find_project(project).takes_file, readonly=True) as store:
             found = store.takes()
-    except (ProjectError, TakesError) as error:
+    except (ProjectError, TakesError, OSError) as error:
         _fail(error)
     if not found:
         typer.echo("no takes yet")
@@ -218,18 +250,20 @@ def takes(project: ProjectArgument = None) -> None:
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="What to write: .csv, .npz or Wekinator's .arff.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The file to write; its ending, .csv, .npz or .arff, chooses the kind."),
+    ],
     project: ProjectArgument = None,
 ) -> None:
-    """Write all takes into a file other programs read."""
+    """Write a project's takes into a file: CSV, NPZ, or ARFF as Wekinator has it."""
     from instrument.exchange import ExchangeError, export_takes
     from instrument.projects import ProjectError, find_project
     from instrument.takes import TakesError, TakeStore
 
     try:
         with TakeStore.open(find_project(project).takes_file, readonly=True) as store:
-            count = len(store.takes())
-            export_takes(store, file)
+            count = export_takes(store, file)
     except (ProjectError, TakesError, ExchangeError, OSError) as error:
         _fail(error)
     typer.echo(f"{file}: {count} takes")
@@ -237,27 +271,54 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .csv, .npz or .arff file with takes.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .npz or .arff file with takes.")],
     project: ProjectArgument = None,
+    port: PortOption = DEFAULT_PORT,
 ) -> None:
-    """Add the takes of a file to a project; `undo` takes them out again."""
-    from instrument.exchange import ExchangeError, import_takes
+    """Add the takes of a file to a project, also while it is being played. `undo` takes them out again."""
+    from instrument.exchange import ExchangeError, import_takes, read_takes
     from instrument.projects import ProjectError, find_project
-    from instrument.takes import TakesError, TakeStore
+    from instrument.takes import TakesBusyError, TakesError, TakeStore
 
     try:
-        with TakeStore.open(find_project(project).takes_file) as store:
-            added = import_takes(store, file)
+        found = find_project(project)
+        try:
+            with TakeStore.open(found.takes_file) as store:
+                count = len(import_takes(store, file))
+        except TakesBusyError:
+            read_takes(file)  # what is wrong with it is said here, by the name it has here
+            count = _import_while_playing(file, found, port)
     except (ProjectError, TakesError, ExchangeError, OSError) as error:
         _fail(error)
-    typer.echo(f"{len(added)} takes added")
+    typer.echo(f"{count} takes added to {found.folder}")
+
+
+def _import_while_playing(file: Path, project: Project, port: int) -> int:
+    """Has the instrument that plays the project, and alone may write its takes, import the file."""
+    from instrument.client import Client, CommandFailed, NoAnswer
+
+    reason = f"{project.folder} is being played by another instrument; give its port with --port"
+    with Client(port=port) as client:
+        try:
+            played = json.loads(str(client.ask("/instrument/status", timeout_s=2.0)[0]))["project"]
+            if Path(played).resolve() != project.folder.resolve():
+                _fail(reason)
+            with tempfile.TemporaryDirectory(prefix=".import-", dir=project.folder) as inbox:
+                shutil.copy(file, inbox)
+                return int(
+                    client.ask("/instrument/takes/import", f"{Path(inbox).name}/{file.name}", timeout_s=300.0)[0]
+                )
+        except NoAnswer:
+            _fail(reason, NO_ANSWER)
+        except CommandFailed as error:
+            _fail(error)
 
 
 @bench.command("latency")
 def bench_latency(
-    source: Annotated[str, typer.Option(help="A video file, or `demo`.")] = "demo",
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=1.0)] = 20.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+    source: Annotated[str, typer.Option(metavar="FILE", help="A video file, or demo.")] = "demo",
+    seconds: Annotated[float, typer.Option(metavar="N", help="Measure for so many seconds.", min=1.0)] = 20.0,
+    json_file: JsonFileOption = None,
 ) -> None:
     """Measure every stage from a frame's arrival to the datagram, and bare MediaPipe beside it."""
     from instrument.bench import BenchError, latency
@@ -271,9 +332,9 @@ def bench_latency(
 
 @bench.command("training")
 def bench_training(
-    examples: Annotated[int, typer.Option(help="How many frames to learn from.", min=10)] = 1000,
-    runs: Annotated[int, typer.Option(help="How often to train.", min=1)] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+    examples: Annotated[int, typer.Option(metavar="N", help="Learn from so many frames.", min=10)] = 1000,
+    runs: Annotated[int, typer.Option(metavar="N", help="Train so often.", min=1)] = 5,
+    json_file: JsonFileOption = None,
 ) -> None:
     """Measure training, from the command to the first prediction, while the demo performer plays."""
     from instrument.bench import BenchError, training

@@ -62,5 +62,9 @@ class Client:
                 datagram = self._socket.recv(65536)
             except (TimeoutError, ConnectionError):
                 return
-            for answer, values in osc.decode(datagram):
+            try:
+                messages = osc.decode(datagram)
+            except osc.OscError:  # nothing the instrument sent
+                continue
+            for answer, values in messages:
                 yield answer, list(values)

@@ -6,9 +6,9 @@ becomes the reason in `/fail`.
 """
 
 import dataclasses
+import ipaddress
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instrument import __version__
+from instrument.exchange import export_takes, import_takes
 from instrument.models.trained import ModelError, load_model
 from instrument.patch import Output, Patch, PatchError, parse_patch
 from instrument.patch_edit import add_table, remove_value, set_value
+from instrument.projects import new_project, patch_names
 from instrument.protocol import Value
 from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
@@ -76,7 +78,7 @@ class Commands:
         if call.command.is_answered:
             self._engine.server.reply(call.sender, "/fail", call.command.address, reason)
         else:
-            log.warning("%s: %s", call.command.address, reason)
+            self._engine.complain(call.command.address, f"{call.command.address}: {reason}")
 
     # The instrument itself
 
@@ -127,6 +129,14 @@ class Commands:
     def project_open(self, folder: str) -> Answer:
         self._engine.open_project(Path(folder).expanduser().resolve())
         return [self._engine.patch.name]
+
+    def project_new(self, folder: str, patch: str) -> Answer:
+        if not self._is_local():
+            raise ValueError("only programs on this computer may make projects")
+        if patch not in patch_names():
+            raise ValueError(f"no patch '{patch}'; there are: {', '.join(patch_names())}")
+        path = Path(folder).expanduser().absolute()
+        return self._edit(lambda _: new_project(path, patch), lambda project: [str(project.folder)])
 
     def project_reload(self) -> Answer:
         self._change_patch(self._engine.project.patch_file.read_text(encoding="utf-8"), is_saved=True)
@@ -229,7 +239,7 @@ class Commands:
 
     def takes_delete_all(self) -> Answer:
         def delete(store: TakeStore) -> int:
-            count = len(store.takes())
+            count = len(store.takes(kind="take"))
             store.delete_all()
             return count
 
@@ -241,6 +251,23 @@ class Commands:
 
     def takes_trim(self, take: int, first: int, last: int) -> Answer:
         return self._edit(lambda store: store.trim(take, first, last))
+
+    def takes_export(self, file: str) -> Answer:
+        path, takes_file = self._path(file), self._engine.project.takes_file
+        if not self._is_inside(path):
+            raise ValueError(f"{path} is outside the project; name a file inside {self._engine.project.folder}")
+
+        def export(_: TakeStore) -> int:
+            with TakeStore.open(takes_file, readonly=True) as store:
+                return export_takes(store, path)
+
+        return self._edit(export, lambda count: [count, str(path)])
+
+    def takes_import(self, file: str) -> Answer:
+        path = self._path(file)
+        if not self._is_inside(path):
+            raise ValueError(f"{path} is outside the project; put it into {self._engine.project.folder}")
+        return self._edit(lambda store: import_takes(store, path), lambda takes: [len(takes)])
 
     def undo(self) -> Answer:
         return self._edit(lambda store: store.undo(), lambda what: [what or "nothing to undo"])
@@ -257,6 +284,13 @@ class Commands:
     def train_cancel(self) -> Answer:
         if not self._engine.trainer.cancel():
             raise ValueError("nothing is being trained")
+        return None
+
+    def model_save(self, output: str, file: str) -> Answer:
+        return [str(self._save_model(self._output(output), file))]
+
+    def model_load(self, output: str, file: str) -> Answer:
+        self._load_model(self._output(output), file)
         return None
 
     # Telemetry
@@ -308,6 +342,8 @@ class Commands:
 
     def control_startRunning(self) -> Answer:  # noqa: N802
         self._engine.finish_recording(None)
+        if all(one.model_id is None for one in self._engine.predictor.status()):
+            raise ValueError("nothing is trained yet")  # nor does Wekinator run then
         self._engine.set_running(True)
         return None
 
@@ -353,27 +389,20 @@ class Commands:
         return None
 
     def control_loadModelFromFile(self, number: int, file: str) -> Answer:  # noqa: N802
-        output = self._numbered(number)
-        source = self._model_path(file)
-        model = load_model(source)  # whatever is wrong with it is said before anything is replaced
-        if model.output != output.name:
-            raise ValueError(f"{source}: this model is for output '{model.output}', not '{output.name}'")
-        self._copy_model(source, self._engine.project.model_file(output.name))
-        self._engine.load_models()
+        self._load_model(self._numbered(number), file)
         return None
 
     def control_saveModelToFile(self, number: int, file: str) -> Answer:  # noqa: N802
-        output = self._numbered(number)
-        source = self._engine.project.model_file(output.name)
-        if not source.exists():
-            raise ValueError(f"output '{output.name}' has no model yet; train first")
-        self._copy_model(source, self._model_path(file))
+        self._save_model(self._numbered(number), file)
         return None
 
     # What several of them need
 
     def _is_local(self) -> bool:
-        return self._call is not None and self._call.sender[0] in ("127.0.0.1", "::1")
+        if self._call is None:
+            return False
+        host = ipaddress.ip_address(self._call.sender[0].split("%")[0])
+        return (getattr(host, "ipv4_mapped", None) or host).is_loopback
 
     def _output(self, name: str) -> Output:
         return self._engine.patch.output(name)
@@ -387,9 +416,10 @@ class Commands:
             raise ValueError(f"output {number}: there are {len(outputs)}, the first is 1")
         return outputs[number - 1]
 
-    def _for_numbered(self, numbers: tuple[int, ...], change: Callable[[Output], None]) -> None:
+    def _for_numbered(self, numbers: tuple[int, ...], change: Callable[[Output], None]) -> Answer:
         for output in [self._numbered(number) for number in numbers]:
             change(output)
+        return None
 
     def _targets(self, pairs: tuple[Value, ...]) -> dict[str, Target]:
         """The targets of output-target pairs; without any, those set before, for the outputs not masked.
@@ -416,7 +446,7 @@ class Commands:
         enabled.add(output.name) if is_on else enabled.discard(output.name)
 
     def _edit(self, change: Callable[[TakeStore], Any], answer: Callable[[Any], list[Value]] = lambda _: []) -> _Later:
-        """Has the takes' one writer make the change, and answers when it is on disk."""
+        """Has the takes' one writer make the change, and answers when it is on disk. Frames do not wait for it."""
         call = self._call
 
         def finish(future: Future[Any]) -> None:
@@ -438,7 +468,8 @@ class Commands:
                 self.fail(call, reason or "no reason given")
             else:
                 self.done(call, json.dumps(summary))
-            if not is_run_after:
+            # A training that could not begin has not ended: Wekinator, too, is silent then.
+            if not is_run_after and (summary is not None or reason == "cancelled"):
                 engine.send_done_training()
 
         engine.train(outputs, answer, is_run_after=is_run_after)
@@ -450,27 +481,58 @@ class Commands:
         """Plays on with that text as the patch, and keeps it; a patch that is wrong changes nothing."""
         file = self._engine.project.patch_file
         patch: Patch = parse_patch(text, file)
-        self._engine.change_patch(patch)
-        if not is_saved:
-            draft = file.with_suffix(".toml.new")
+        if is_saved:
+            self._engine.change_patch(patch)
+            return
+        draft = file.with_suffix(".toml.new")
+        try:
             draft.write_text(text, encoding="utf-8")
-            os.replace(draft, file)
+            self._engine.change_patch(patch)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _path(self, file: str) -> Path:
+        """That file, named as seen from the project's folder."""
+        return (self._engine.project.folder / file).resolve()
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.is_relative_to(self._engine.project.folder.resolve())
 
     def _model_path(self, file: str) -> Path:
         """Inside the project; elsewhere only when nobody but this machine can ask for it."""
-        folder = self._engine.project.folder.resolve()
-        path = (folder / file).resolve().with_suffix(".safetensors")
-        if not path.is_relative_to(folder) and not self._engine.options.listen_host.startswith("127."):
-            raise ValueError(f"{path} is outside the project, which only 127.0.0.1 may ask for")
+        path = self._path(file).with_suffix(".safetensors")
+        if not self._is_inside(path) and not ipaddress.ip_address(self._engine.server.address[0]).is_loopback:
+            raise ValueError(f"{path} is outside the project, and other computers may give commands here")
         return path
+
+    def _load_model(self, output: Output, file: str) -> None:
+        source = self._model_path(file)
+        model = load_model(source)  # whatever is wrong with it is said before anything is replaced
+        if model.output != output.name:
+            raise ValueError(f"{source}: this model is for output '{model.output}', not '{output.name}'")
+        self._copy_model(source, self._engine.project.model_file(output.name))
+        self._engine.load_models()
+
+    def _save_model(self, output: Output, file: str) -> Path:
+        source, target = self._engine.project.model_file(output.name), self._model_path(file)
+        if not source.exists():
+            raise ValueError(f"output '{output.name}' has no model yet; train first")
+        described = target.with_suffix(".json")
+        if described.exists() and not target.exists():
+            raise ValueError(f"{described} is there already and belongs to no model; choose another name")
+        self._copy_model(source, target)
+        return target
 
     @staticmethod
     def _copy_model(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if source.resolve() == target.resolve():
+            return
         for suffix in (".safetensors", ".json"):
             shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix + ".new"))
         for suffix in (".safetensors", ".json"):
-            os.replace(target.with_suffix(suffix + ".new"), target.with_suffix(suffix))
+            target.with_suffix(suffix + ".new").replace(target.with_suffix(suffix))
 
 
 def take_row(take: Take) -> dict[str, Any]:
@@ -489,7 +551,7 @@ def take_row(take: Take) -> dict[str, Any]:
 
 def _checked_target(output: Output, value: Value) -> Target:
     if output.kind == "class":
-        name = f"{value:g}" if isinstance(value, float | int) else str(value)
+        name = str(value) if isinstance(value, str | bytes) else _number_name(value)
         if not name or (output.classes and name not in output.classes):
             allowed = ", ".join(output.classes) or "any name"
             raise ValueError(f"output '{output.name}': class '{name}'; allowed: {allowed}")
@@ -506,5 +568,10 @@ def _wekinator_target(output: Output, value: float) -> Target | None:
     if not float(value).is_integer() or value < 1:
         return None
     if not output.classes:
-        return f"{value:g}"
+        return _number_name(value)
     return output.classes[int(value) - 1] if value <= len(output.classes) else None
+
+
+def _number_name(value: float) -> str:
+    """What a class is called that came as a number."""
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"

@@ -9,7 +9,7 @@ from instrument.project import Project
 
 DEFAULT_PATCH = "three-postures"
 TAKES_CSV = "takes.csv"
-_LEFT_OUT = ("__init__.py", "__pycache__", TAKES_CSV)
+_LEFT_OUT = ("__init__.py", "__pycache__", TAKES_CSV, "*.sqlite*", "models", "*.new")
 
 
 class ProjectError(ValueError):
@@ -34,49 +34,65 @@ def new_project(folder: Path, patch: str) -> Project:
     Raises ProjectError.
     """
     template = patches_folder() / patch
-    if not (template / "patch.toml").is_file():
+    if patch not in patch_names():
         template = Path(patch).expanduser()
     if not (template / "patch.toml").is_file():
-        raise ProjectError(
-            f"no patch '{patch}'; there are: {', '.join(patch_names())}, or give a folder with a patch.toml"
-        )
-    if folder.exists() and any(folder.iterdir()):
-        raise ProjectError(f"{folder} is there already and not empty; choose another name")
-    from instrument.exchange import import_takes
-    from instrument.takes import TakeStore
+        there = ", ".join(patch_names())
+        raise ProjectError(f"no patch '{patch}'; there are: {there}, or give a folder with a patch.toml")
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir()) or folder == Path.cwd()):
+        raise ProjectError(f"{folder} is there already; choose another name")
+    from instrument.exchange import ExchangeError
+    from instrument.takes import TakesError
 
     draft = folder.with_name(folder.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(template, draft, ignore=shutil.ignore_patterns(*_LEFT_OUT, "*.sqlite*", "models"))
-    project = Project(draft)
-    with TakeStore.open(project.takes_file) as store:
-        if (template / TAKES_CSV).is_file():
-            import_takes(store, template / TAKES_CSV)
-    if folder.exists():
-        folder.rmdir()
-    draft.rename(folder)
+    try:
+        shutil.copytree(template, draft, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        _copy_takes(Project(template), Project(draft))
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    except (ExchangeError, TakesError) as error:
+        raise ProjectError(f"the takes of {template} cannot be used: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return Project(folder)
 
 
-def default_project() -> Project:
-    """The project played when none is named: made from the default patch on first use."""
-    folder = Path(platformdirs.user_data_dir("instrument", appauthor=False)) / DEFAULT_PATCH
+def _copy_takes(template: Project, made: Project) -> None:
+    from instrument.exchange import import_takes
+    from instrument.takes import TakeStore
+
+    with TakeStore.open(made.takes_file) as store:
+        if (template.folder / TAKES_CSV).is_file():
+            import_takes(store, template.folder / TAKES_CSV)
+        elif template.takes_file.is_file():
+            with TakeStore.open(template.takes_file, readonly=True) as there:
+                store.add((there.whole(take.id) for take in there.takes()), f"copy the takes of {template.folder}")
+
+
+def ready_made_project(patch: str = DEFAULT_PATCH) -> Project:
+    """A ready-made patch as a project among the user's data, made on first use and kept from then on."""
+    folder = Path(platformdirs.user_data_dir("instrument", appauthor=False)) / patch
     if Project(folder).patch_file.is_file():
         return Project(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return new_project(folder, DEFAULT_PATCH)
+    return new_project(folder, patch)
 
 
 def find_project(name: Path | None) -> Project:
-    """The project in that folder, the ready-made patch of that name, or the default one.
+    """The project in that folder, else the ready-made patch of that name; without a name, the default one.
 
     Raises ProjectError.
     """
     if name is None:
-        return default_project()
+        return ready_made_project()
     folder = name.expanduser()
     if folder.name == "patch.toml":
         folder = folder.parent
+    if not folder.exists() and str(name) in patch_names():
+        return ready_made_project(str(name))
     if not Project(folder).patch_file.is_file():
         hint = f"instrument new {folder} --from PATCH, with PATCH one of {', '.join(patch_names())}"
         raise ProjectError(f"{folder}: no project here (it has no patch.toml); make one with: {hint}")

@@ -73,7 +73,12 @@ class Command:
 
     @property
     def is_answered(self) -> bool:
-        return self.address.startswith("/instrument/")
+        return self.address.startswith("/instrument/") and not self.is_internal
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is between the instrument's own processes."""
+        return self.address.startswith("/instrument/trainer/")
 
     @property
     def signature(self) -> str:
@@ -134,63 +139,89 @@ def _row(
 SECTIONS: dict[str, tuple[Command, ...]] = {
     "The instrument itself": (
         _row("/instrument/ping", "", "Is anybody there?", done="version:s"),
-        _row("/instrument/status", "", "Everything about the present state, as JSON.", done="json:s"),
-        _row("/instrument/panic", "", "Releases every note and stops running until told to run."),
-        _row("/instrument/run", "on:i", "Starts (1) or stops (0) sending what the models say."),
-        _row("/instrument/latency/reset", "", "Measures latencies afresh from here."),
-        _row("/instrument/quit", "", "Ends the program, releasing every note."),
-        _row("/instrument/trainer/hello", "port:i pid:i", "The trainer's heartbeat, twice a second."),
         _row(
-            "/instrument/trainer/progress",
-            "job:i output:s step:i steps:i loss:f validation:f",
-            "How far the trainer is.",
+            "/instrument/status", "", "What is going on: source, outputs, destinations, latency, errors.", done="json:s"
         ),
-        _row("/instrument/trainer/done", "job:i json:s", "The trainer has put new models in place."),
-        _row("/instrument/trainer/failed", "job:i reason:s", "The trainer could not."),
+        _row("/instrument/run", "on:i", "Starts (1) or stops (0) playing: sending what the models see."),
+        _row("/instrument/panic", "", "Silence: ends every note and stops playing until `run 1`."),
+        _row("/instrument/latency/reset", "", "Forgets the latencies measured so far and measures afresh."),
+        _row("/instrument/quit", "", "Ends every note, then the program."),
     ),
     "Project and patch": (
-        _row("/instrument/project/open", "folder:s", "Plays another project, or this one again.", done="name:s"),
-        _row("/instrument/project/reload", "", "Reads patch.toml again, after an edit by hand.", done="name:s"),
+        _row(
+            "/instrument/project/open",
+            "folder:s",
+            "Plays the project in that folder instead of this one.",
+            done="name:s",
+        ),
+        _row(
+            "/instrument/project/new",
+            "folder:s patch:s",
+            "Makes a project from a ready-made patch, such as `three-postures`; `project/open` then plays it. "
+            "Only programs on this computer may ask.",
+            done="folder:s",
+            later=True,
+        ),
+        _row(
+            "/instrument/project/reload",
+            "",
+            "Plays `patch.toml` as it is now, after you have edited it.",
+            done="name:s",
+        ),
         _row(
             "/instrument/patch/set",
             "key:s value:v",
-            "Sets one value in patch.toml, keeping comments and order, and plays on with it. Keys are written "
-            "`smoothing.beta`, `route.2.curve`, `output.posture.seed`; lists as `range.1`.",
+            "Sets one value in `patch.toml`, keeping its comments, and plays on with it. Keys are written "
+            "`smoothing.beta`, `route.2.curve` (the second route), `route.2.range.1` (the first of its two numbers).",
         ),
-        _row("/instrument/patch/remove", "key:s", "Removes a value or a whole table from patch.toml."),
+        _row(
+            "/instrument/patch/remove",
+            "key:s",
+            "Takes a value, or a whole table such as `route.2`, out of `patch.toml`.",
+        ),
         _row(
             "/instrument/patch/add",
             "table:s json:s",
-            "Adds a table to patch.toml: `route`, `output` or `destination.NAME`, its keys given as a JSON object.",
+            "Adds a `route`, an `output` or a `destination.NAME` to `patch.toml`; its keys as a JSON object.",
         ),
-        _row("/instrument/routes", "", "The routes, what each last sent and how often, as JSON.", done="json:s"),
-        _row("/instrument/route/mute", "route:i muted:i", "Silences one route (1 is the first), releasing its notes."),
-        _row("/instrument/output/classes", "output:s class:s", "Sets the classes an output may have.", repeats=1),
-        _row("/instrument/output/enable", "output:s on:i", "Whether an output's model runs."),
+        _row(
+            "/instrument/routes",
+            "",
+            "The routes, numbered, with their settings and whether they are muted.",
+            done="json:s",
+        ),
+        _row(
+            "/instrument/route/mute",
+            "route:i muted:i",
+            "Mutes (1) or unmutes (0) one route, counted from 1; a note it holds ends.",
+        ),
+        _row("/instrument/output/classes", "output:s class:s", "Names all the classes an output may have.", repeats=1),
+        _row("/instrument/output/enable", "output:s on:i", "Switches an output on (1) or off (0) while playing."),
     ),
     "Source and performer": (
         _row(
             "/instrument/source",
             "source:s",
-            "Listens to another source, as `play --source` names them.",
+            "Watches something else: `auto`, `demo`, `camera:0`, a video file, `http://...`, `rtsp://...`, `take:3`, "
+            "or `osc` for numbers.",
             done="source:s",
         ),
-        _row("/instrument/performer/forget", "", "Follows whoever is found next."),
+        _row("/instrument/performer/forget", "", "Lets go of the performer and follows whoever is seen next."),
     ),
     "Takes": (
         _row(
             "/instrument/record",
             "output:s target:v",
-            "Records a take that teaches those outputs: a class name, or a value. Without arguments, all outputs "
-            "enabled by `record/mask`, with the targets set by `target`.",
+            "Records a take that shows each output its target: a class name, or a value. Without arguments it shows "
+            "the targets set with `target` to all outputs that `record/mask` has not switched off.",
             optional=2,
             repeats=2,
         ),
         _row(
             "/instrument/record/timed",
             "count_in_s:f length_s:f output:s target:v",
-            "The same, after a count-in, stopping by itself after `length_s` (0: until stopped). Answers when the "
-            "take is in, with its number.",
+            "The same after a count-in, ending by itself after `length_s` seconds (0: when told to stop). The answer "
+            "comes with the finished take.",
             done="take:i frames:i",
             later=True,
             optional=2,
@@ -199,122 +230,191 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/record/stop",
             "",
-            "Ends the take. Fails, with the reason, when the take is refused; a refused take can be had back by undo.",
+            "Ends the take. A take in which the body was mostly out of sight is refused with the reason; `undo` keeps "
+            "it all the same.",
             done="take:i frames:i",
             later=True,
         ),
-        _row("/instrument/record/mask", "output:s on:i", "Whether recording without arguments teaches an output."),
-        _row("/instrument/target", "output:s target:v", "Sets an output's target for recording."),
+        _row(
+            "/instrument/record/mask",
+            "output:s on:i",
+            "Whether `record` without arguments teaches an output (1) or not (0).",
+        ),
+        _row("/instrument/target", "output:s target:v", "Sets what `record` without arguments teaches an output."),
         _row(
             "/instrument/performance/record",
             "",
-            "Records a whole performance, which teaches nothing but can be replayed.",
+            "Records a whole performance, to be played again with `source take:N`; it teaches nothing. "
+            "`record/stop` ends it.",
         ),
-        _row("/instrument/takes", "", "The takes, as JSON.", done="json:s"),
-        _row("/instrument/takes/delete", "take:i", "Deletes takes.", done="takes:i", repeats=1),
+        _row("/instrument/takes", "", "The takes: number, length, what each teaches.", done="json:s"),
+        _row("/instrument/takes/delete", "take:i", "Deletes these takes.", done="takes:i", repeats=1),
         _row("/instrument/takes/delete_last", "", "Deletes the newest take.", done="takes:i"),
-        _row("/instrument/takes/delete_all", "", "Deletes every take.", done="takes:i"),
-        _row("/instrument/takes/relabel", "take:i output:s target:v", "Gives a take another target.", repeats=0),
-        _row("/instrument/takes/trim", "take:i first:i last:i", "Uses only these frames of a take (0 is the first)."),
+        _row("/instrument/takes/delete_all", "", "Deletes every take; recorded performances stay.", done="takes:i"),
+        _row("/instrument/takes/relabel", "take:i output:s target:v", "Makes a take teach another class or value."),
         _row(
-            "/instrument/undo", "", "Undoes the last edit of takes, recording included; without limit.", done="what:s"
+            "/instrument/takes/trim",
+            "take:i first:i last:i",
+            "Learns only from these frames of a take, counted from 0.",
         ),
-        _row("/instrument/redo", "", "Does again what was undone.", done="what:s"),
+        _row(
+            "/instrument/takes/export",
+            "file:s",
+            "Writes all takes into a `.csv`, `.npz` or `.arff` file inside the project's folder.",
+            done="takes:i file:s",
+            later=True,
+        ),
+        _row(
+            "/instrument/takes/import",
+            "file:s",
+            "Adds the takes of such a file, which must be inside the project's folder.",
+            done="takes:i",
+            later=True,
+        ),
+        _row(
+            "/instrument/undo",
+            "",
+            "Takes back the last change of takes, recording included, as often as you like.",
+            done="what:s",
+        ),
+        _row("/instrument/redo", "", "Does again what `undo` took back.", done="what:s"),
     ),
     "Training": (
         _row(
             "/instrument/train",
             "output:s",
-            "Trains these outputs, or all. Answers when the new models play, with a summary as JSON.",
+            "Learns from the takes: for these outputs, or all. The answer comes when the new models play.",
             done="json:s",
             later=True,
             optional=1,
             repeats=1,
         ),
-        _row("/instrument/train/cancel", "", "Stops training; the models that play stay."),
+        _row("/instrument/train/cancel", "", "Stops learning; the models that play stay."),
+        _row(
+            "/instrument/model/save",
+            "output:s file:s",
+            "Keeps a copy of an output's model under that name, inside the project's folder.",
+            done="file:s",
+        ),
+        _row("/instrument/model/load", "output:s file:s", "Plays a model kept with `model/save`."),
     ),
     "Telemetry": (
         _row(
             "/instrument/subscribe",
             "topic:s",
-            "Sends these topics to whoever asks, for 10 s; ask again to go on. Topics: see below.",
+            "Sends these topics, listed below, to the port that asks, instead of those it asked for before. "
+            "It ends after 10 s: ask again to go on.",
             done="seconds:i",
             repeats=1,
         ),
-        _row("/instrument/unsubscribe", "", "Stops that."),
+        _row("/instrument/unsubscribe", "", "Sends that port nothing more."),
     ),
     "Wekinator": (
+        _row("/wek/inputs", "value:f", "The inputs, as floats; an argument of another type counts as 0.", repeats=1),
         _row(
-            "/wek/inputs",
+            "/wekinator/control/outputs",
             "value:f",
-            "The inputs, any number of them (arguments that are not floats are ignored).",
+            "What to record: one value per output, classes counted from 1. An illegal value leaves the old one.",
             repeats=1,
         ),
-        _row("/wekinator/control/outputs", "value:f", "Sets the targets: classes count from 1.", repeats=1),
         _row("/wekinator/control/startRecording", "", "Starts recording; stops running."),
         _row("/wekinator/control/stopRecording", "", "Stops recording."),
-        _row("/wekinator/control/startDtwRecording", "gesture:i", "Ignored: no output of this kind yet."),
+        _row("/wekinator/control/startDtwRecording", "gesture:i", "Ignored: there is no DTW output yet."),
         _row("/wekinator/control/stopDtwRecording", "", "Ignored."),
         _row("/wekinator/control/train", "", "Trains; `/wekinator/status/done-training` says when it is over."),
         _row("/wekinator/control/cancelTrain", "", "Stops training."),
-        _row("/wekinator/control/startRunning", "", "Starts running; ends recording."),
+        _row("/wekinator/control/startRunning", "", "Starts running, if anything is trained; ends recording."),
         _row("/wekinator/control/stopRunning", "", "Stops running."),
-        _row("/wekinator/control/deleteAllExamples", "", "Deletes all takes (undo brings them back)."),
+        _row("/wekinator/control/deleteAllExamples", "", "Deletes all takes; `undo` brings them back."),
         _row("/wekinator/control/deleteExamplesForOutput", "output:i", "Deletes one output's examples."),
         _row("/wekinator/control/enableModelRecording", "output:i", "Records for these outputs.", repeats=1),
         _row("/wekinator/control/disableModelRecording", "output:i", "Does not record for these outputs.", repeats=1),
         _row("/wekinator/control/enableModelRunning", "output:i", "Runs these outputs.", repeats=1),
-        _row("/wekinator/control/disableModelRunning", "output:i", "Does not run these outputs.", repeats=1),
-        _row("/wekinator/control/setInputNames", "name:s", "Names the inputs.", repeats=1),
-        _row("/wekinator/control/setOutputNames", "name:s", "Names the outputs.", repeats=1),
-        _row("/wekinator/control/selectInputsForOutput", "output:i input:i", "What an output learns from.", repeats=1),
-        _row("/wekinator/control/loadModelFromFile", "output:i file:s", "Loads a model saved before."),
+        _row(
+            "/wekinator/control/disableModelRunning",
+            "output:i",
+            "Does not run these outputs: they repeat their value.",
+            repeats=1,
+        ),
+        _row("/wekinator/control/setInputNames", "name:s", "Names the inputs, each differently.", repeats=1),
+        _row("/wekinator/control/setOutputNames", "name:s", "Names the outputs, each differently.", repeats=1),
+        _row(
+            "/wekinator/control/selectInputsForOutput",
+            "output:i input:i",
+            "The inputs an output learns from; train afterwards.",
+            repeats=1,
+        ),
+        _row("/wekinator/control/loadModelFromFile", "output:i file:s", "Plays a model saved before."),
         _row("/wekinator/control/saveModelToFile", "output:i file:s", "Saves an output's model."),
     ),
+    "Between engine and trainer": (
+        _row("/instrument/trainer/hello", "port:i pid:i", "The trainer lives, and where it listens; twice a second."),
+        _row(
+            "/instrument/trainer/progress",
+            "job:i output:s step:i steps:i loss:f validation:f",
+            "How far it is.",
+        ),
+        _row("/instrument/trainer/done", "job:i json:s", "New models are in place."),
+        _row("/instrument/trainer/failed", "job:i reason:s", "It could not, and why."),
+    ),
 }
+
+_BEFORE = {
+    "Wekinator": (
+        "What a Max, Processing or openFrameworks sketch made for Wekinator sends, on Wekinator's port and with its "
+        "meaning. Outputs, inputs and classes count from 1. Nothing here is answered; what cannot be done is logged. "
+        "Arguments too many are ignored."
+    ),
+    "Between engine and trainer": "For the instrument's own processes, from this computer only, and not answered.",
+}
+"""What is said before the table of a section."""
 
 COMMANDS: dict[str, Command] = {row.address: row for rows in SECTIONS.values() for row in rows}
 
 TOPICS: dict[str, tuple[str, str, str]] = {
-    "frame": (
-        "/instrument/frame",
-        "number:i tracked:i",
-        "Every frame: its number in the source, whether a body was found.",
-    ),
+    "frame": ("/instrument/frame", "`number:i tracked:i`", "Every frame: its number, and whether a body was found."),
     "prediction": (
         "/instrument/prediction",
-        "output:s class:s confidence:f | output:s value:f",
-        "What each output says, every frame.",
+        "`output:s class:s confidence:f` or `output:s value:f`",
+        "Every frame, for each output that runs.",
     ),
-    "features": ("/instrument/features", "values:b", "The features, float32 little-endian, every frame."),
+    "features": ("/instrument/features", "`values:b`", "Every frame: float32, little-endian."),
     "landmarks": (
         "/instrument/landmarks",
-        "part:s values:b",
-        "`pose` (33 x 4), `left_hand`, `right_hand` (21 x 3), float32 little-endian, every frame.",
+        "`part:s values:b`",
+        "Every frame: `pose` (33 x 4), `left_hand` and `right_hand` (21 x 3), float32, little-endian.",
     ),
-    "source": ("/instrument/source/state", "state:s detail:s", "When a source is lost or back."),
+    "source": ("/instrument/source/state", "`state:s detail:s`", "When the source is lost, or back."),
     "latency": (
         "/instrument/latency",
-        "stage:s p50_ms:f p99_ms:f",
-        "Twice a second, for capture, track, features, predict, map, send and total.",
+        "`stage:s p50_ms:f p99_ms:f`",
+        "Twice a second, for capture, track, features, predict, map, send, total and beyond_tracking.",
     ),
     "training": (
         "/instrument/training",
-        "output:s step:i steps:i loss:f validation:f",
-        "While training; validation is accuracy (class) or RMSE (continuous) on held-out takes.",
+        "`output:s step:i steps:i loss:f validation:f`",
+        "While learning. Validation is the share right (class) or the usual error (continuous) on takes kept apart.",
     ),
-    "recording": ("/instrument/recording", "state:s seconds:f", "`count_in`, `recording`, `idle`, and how long."),
-    "preview": ("/instrument/preview", "jpeg:b", "The picture, at most ten a second, at most 60 kB."),
+    "recording": ("/instrument/recording", "`state:s seconds:f`", "`count_in`, `recording` or `idle`, and how long."),
+    "preview": ("/instrument/preview", "`jpeg:b`", "The picture, at most ten times a second and 60 kB."),
 }
 """What can be subscribed to: address, what it carries, when it comes."""
 
 OUTGOING: tuple[tuple[str, str, str], ...] = (
-    ("/wek/outputs", "f x M", "Every frame (or input message) while running; classes are 1, 2, ..."),
-    ("/outputs-1 ...", "f x K", "Class probabilities, after /wek/outputs, with `[wekinator] probabilities = true`."),
-    ("/wekinator/status/done-training", "", "Training has ended."),
-    ("what the routes say", "", "See the patch."),
+    (
+        "`/wek/outputs`",
+        "one `f` per output",
+        "Every frame, or every `/wek/inputs`, while running; classes are 1, 2, ...",
+    ),
+    (
+        "`/outputs-1`, `/outputs-2` ...",
+        "one `f` per class",
+        "After `/wek/outputs`, with `[wekinator] probabilities = true`: how sure each class is.",
+    ),
+    ("`/wekinator/status/done-training`", "", "A training that `/wekinator/control/train` began has ended."),
+    ("the addresses of the patch's routes", "", "As the patch says."),
 )
-"""What leaves to the patch's destinations."""
+"""What leaves to the destination `out`."""
 
 
 def reference() -> str:
@@ -322,29 +422,51 @@ def reference() -> str:
     lines = [
         "# Protocol",
         "",
-        "<!-- Made from instrument/protocol.py by `python3 scripts/make_docs.py`; edit there. -->",
+        "<!-- Made from instrument/protocol.py by `scripts/make_docs.py`; edit there. -->",
         "",
-        f"OSC over UDP, to port {DEFAULT_PORT} (`play --in-port` chooses another), on 127.0.0.1 unless `--listen` says",
-        "otherwise. Commands under `/instrument` are answered to the port they came from: `/done address ...`, or",
-        "`/fail address reason`. *Later* means the answer comes when the work has ended. Type tags: `i` int, `f` float",
-        "(an int will do), `s` string, `v` any of them, `b` blob; `[ ]` may be left out, `...` may come again.",
-        "Whatever is malformed or of the wrong type is dropped, counted in `status`, and logged once a second.",
+        "Everything the instrument can do, it can be told over OSC: by Max, Pure Data, a foot pedal, a phone.",
         "",
-        "From a shell, `instrument send ADDRESS ARGS...` sends any of these and waits for the answer.",
+        f"Send to UDP port {DEFAULT_PORT} of 127.0.0.1. `instrument play --in-port` chooses another port, `--listen",
+        "0.0.0.0` lets other computers in. Commands under `/instrument` are answered, to the port they came from,",
+        "with `/done ADDRESS ...` or `/fail ADDRESS REASON`; where the table says *later*, when the work is done.",
+        "What is malformed, unknown or of the wrong type is dropped, counted in `status`, and logged once a second.",
+        "",
+        "Types: `i` int, `f` float (an int will do), `s` string, `v` string, float or int, `b` blob. What stands in",
+        "`[ ]` may be left out; `...` means that the argument or bracket before it may come again.",
+        "",
+        "From a shell, `instrument send ADDRESS ARGUMENTS` sends any of these and waits for the answer. While",
+        "`instrument play` runs, type them without slashes: `record posture up`.",
     ]
     for title, rows in SECTIONS.items():
-        lines += ["", f"## {title}", "", "| address | arguments | what it does | answer |", "|---|---|---|---|"]
+        lines += ["", f"## {title}", ""]
+        if title in _BEFORE:
+            lines += [_BEFORE[title], ""]
+        is_answered = any(row.is_answered for row in rows)
+        lines += ["| address | arguments | what it does |" + " `/done` carries |" * is_answered]
+        lines += ["|---|---|---|" + "---|" * is_answered]
         for row in rows:
-            answer = "–"
-            if row.is_answered:
-                answer = f"{row.done or 'done'}{' (later)' if row.is_later else ''}"
-            arguments = f"`{row.signature}`" if row.arguments else ""
-            lines.append(f"| `{row.address}` | {arguments} | {row.about} | {answer} |")
-    lines += ["", "## Topics to subscribe to", "", "| topic | address | carries | when |", "|---|---|---|---|"]
-    for topic, (address, carries, when) in TOPICS.items():
-        lines.append(
-            f"| `{topic}` | `{address}` | `{carries}` | {when} |".replace(" | output:s value", " or output:s value")
-        )
-    lines += ["", "## What leaves", "", "| address | arguments | when |", "|---|---|---|"]
-    lines += [f"| `{address}` | {arguments} | {when} |" for address, arguments, when in OUTGOING]
+            cells = [f"`{row.address}`", f"`{row.signature}`" if row.arguments else "", row.about]
+            if is_answered:
+                cells.append(" ".join([f"`{row.done}`"] * bool(row.done) + ["*later*"] * row.is_later))
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "## Topics to subscribe to",
+        "",
+        "A slow listener misses messages; nothing waits for it, and nothing queues.",
+        "",
+        "| topic | address | carries | when |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| `{name}` | `{topic[0]}` | {topic[1]} | {topic[2]} |" for name, topic in TOPICS.items()]
+    lines += [
+        "",
+        "## What is sent",
+        "",
+        "To the destination `out` (127.0.0.1:12000 unless the patch or `--out` says otherwise):",
+        "",
+        "| address | arguments | when |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {address} | {arguments} | {when} |" for address, arguments, when in OUTGOING]
     return "\n".join(lines) + "\n"

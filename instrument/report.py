@@ -7,19 +7,20 @@ def status_text(status: dict[str, Any]) -> str:
     """The `status` command's answer, a few lines."""
     source = status["source"]
     is_running = "running" if status["running"] else "not running"
+    state = f"{source['state']} {source['detail']}".rstrip()
     counts = f"{source['frames']} in all, {source['dropped']} dropped, lost {source['losses']} times"
     lines = [
         f"{status['patch']}  ({status['project']})",
         f"  {is_running}, up {status['uptime_s']:.0f} s, {status['memory_mb']:.0f} MB, version {status['version']}",
-        f"  source    {source['name']}: {source['state']} {source['detail']}, {source['rate_hz']} frames a second, {counts}",
+        f"  source    {source['name']}: {state}, {source['rate_hz']} frames a second, {counts}",
     ]
     if status["recording"]["state"] != "idle":
         lines.append(f"  {status['recording']['state']}, {status['recording']['frames']} frames")
     for problem in status["takes"]["problems"]:
         lines.append(f"  PROBLEM   {problem}")
     for output in status["outputs"]:
-        state = ", ".join(output["classes"]) if output["running"] else f"silent: {output['why_not']}"
-        lines.append(f"  output    {output['name']} ({output['kind']}) {state}")
+        state = (", ".join(output["classes"]) or "runs") if output["running"] else f"silent: {output['why_not']}"
+        lines.append(f"  output    {output['name']} ({output['kind']}): {state}")
     for name, destination in status["destinations"].items():
         trouble = f"; {destination['reason']}" if destination["reason"] else ""
         lines.append(
@@ -60,4 +61,6 @@ def figures_text(figures: dict[str, Any], indent: int = 0) -> str:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -37,7 +37,7 @@ class Call:
 
 
 class PortInUse(OSError):
-    """Somebody else listens on that port; the text says who, if that can be known, and what to do."""
+    """That port cannot be listened on; the text says why (who has it, if that can be known) and what to do."""
 
 
 class Server:
@@ -71,13 +71,14 @@ class Server:
 
     def reply(self, sender: Address, address: str, *arguments: Value) -> None:
         """Sends one message back; a sender that is gone is not our trouble."""
+        host, port = sender
+        if self._socket.family == socket.AF_INET6 and ":" not in host:
+            host = f"::ffff:{host}"
         try:
-            self._socket.sendto(osc.encode(address, arguments), sender)
-        except (OSError, osc.OscError) as error:
-            if getattr(error, "errno", None) == errno.EMSGSIZE:
-                self.reply(
-                    sender, "/fail", str(arguments[0]) if arguments else address, "the answer is too long for UDP"
-                )
+            self._socket.sendto(osc.encode(address, arguments), (host, port))
+        except (OSError, OverflowError, osc.OscError) as error:
+            if getattr(error, "errno", None) == errno.EMSGSIZE and address == "/done":
+                self.reply(sender, "/fail", arguments[0], "the answer is too long for UDP")
             log.debug("could not answer %s:%d: %s", *sender, error)
 
     def close(self) -> None:
@@ -108,12 +109,16 @@ class Server:
                 self._drop("malformed", f"{error}", sender)
                 continue
             for address, arguments in messages:
-                self._take(address, list(arguments), sender[:2])
+                try:
+                    self._take(address, list(arguments), sender[:2])
+                except Exception as error:  # whatever it is, the next command must still get through
+                    self._drop("failed", f"{address[:80]!r}: {error!r}", sender)
 
     def _take(self, address: str, arguments: list[Value], sender: Address) -> None:
         if address == "/wek/inputs":
-            # Wekinator reads floats only; any other type is as if it were not there.
-            values = np.array([one for one in arguments if isinstance(one, float)], dtype=np.float32)
+            # As in Wekinator's InputManager: floats only, and what is none leaves a 0 in its place.
+            with np.errstate(over="ignore"):
+                values = np.array([one if isinstance(one, float) else 0.0 for one in arguments], dtype=np.float32)
             if not np.isfinite(values).all():
                 self._drop("not a number", "/wek/inputs carried NaN or infinity", sender)
                 return
@@ -122,9 +127,9 @@ class Server:
         log.debug("%s %s from %s:%d", address, arguments, *sender)
         command = COMMANDS.get(address)
         if command is None:
-            self._drop("unknown", f"no command {address}", sender)
+            self._drop("unknown", f"no command {address[:80]!r}", sender)
             if address.startswith("/instrument/"):
-                self.reply(sender, "/fail", address, "no such command; see docs/protocol.md")
+                self.reply(sender, "/fail", address[:200], "no such command; see docs/protocol.md")
             return
         try:
             call = Call(command, command.check(arguments), sender)
@@ -134,7 +139,10 @@ class Server:
                 self.reply(sender, "/fail", address, str(error))
             return
         if len(self.calls) >= QUEUE_LENGTH:
-            self._drop("flood", "commands come faster than they can be done", sender)
+            reason = "commands come faster than they can be done"
+            self._drop("flood", reason, sender)
+            if command.is_answered:
+                self.reply(sender, "/fail", address, reason)
             return
         self.calls.append(call)
         self._on_call()
@@ -151,20 +159,25 @@ class Server:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-    receiver = socket.socket(family, kind, proto)
-    # Room for a second of somebody's thousand messages while Python is busy.
-    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    receiver = None
     try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        receiver = socket.socket(family, kind, proto)
+        # Room for a second of somebody's thousand messages while Python is busy.
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        # macOS lets a datagram be no longer than this; Linux has more by itself.
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
         receiver.bind(address)
     except OSError as error:
-        receiver.close()
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        if receiver is not None:
+            receiver.close()
+        if error.errno == errno.EADDRINUSE:
             raise PortInUse(
                 f"port {port} is in use by {port_holder(port) or 'another program'}; end that program, or choose "
                 f"another port with --in-port (and tell your sender)"
             ) from None
-        raise
+        advice = "--listen 127.0.0.1 is this computer, 0.0.0.0 the whole network; --in-port chooses another port"
+        raise PortInUse(f"cannot listen on {host}, port {port}: {error.strerror or error}; {advice}") from None
     return receiver
 
 

@@ -25,7 +25,7 @@ class Telemetry:
         self._leases: dict[Address, tuple[frozenset[str], float]] = {}
 
     def subscribe(self, subscriber: Address, topics: Sequence[str]) -> None:
-        """Sends those topics to that address for LEASE_S more seconds.
+        """Sends those topics, and no others, to that address for LEASE_S seconds from now.
 
         Raises ValueError for a topic there is not, or too many subscribers.
         """
@@ -47,12 +47,14 @@ class Telemetry:
 
     def publish(self, topic: str, *values: Value) -> None:
         """Sends one message to everybody subscribed to the topic."""
+        self._expire()
         for subscriber, (topics, _) in self._leases.items():
             if topic in topics:
                 self._send(subscriber, TOPICS[topic][0], *values)
 
     @property
     def subscribers(self) -> int:
+        self._expire()
         return len(self._leases)
 
     def _expire(self) -> None:

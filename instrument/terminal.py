@@ -5,17 +5,21 @@ A typed line is a command of the protocol with spaces for slashes: `record postu
 """
 
 import json
+import re
 import shlex
+import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from instrument.client import Client
 from instrument.patch import Patch, Route
 from instrument.project import Project
-from instrument.protocol import COMMANDS, Command, Value
+from instrument.protocol import COMMANDS, SECTIONS, Argument, Command, Value
 
 _PREFIX = "/instrument/"
-_HIDDEN = ("trainer",)
+_INDENT = " " * 6
+_TAG = re.compile(r":[ifsv]\b")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 
 
 def introduction(project: Project, patch: Patch, *, source: str, in_port: int) -> str:
@@ -70,18 +74,37 @@ def parse_line(line: str) -> tuple[Command, list[Value]]:
         words = shlex.split(line)
     except ValueError as error:
         raise ValueError(f"{error} in: {line}") from None
+    if not words:
+        raise ValueError("nothing was typed; type help")
+    if words[0].startswith("/"):
+        return typed_command(words[0], words[1:])
     for count in range(len(words), 0, -1):
         address = _PREFIX + "/".join(words[:count])
-        if words[0].startswith("/"):
-            address, count = words[0], 1
         if address in COMMANDS:
-            return COMMANDS[address], [typed_value(word) for word in words[count:]]
-    close = [name for name in command_words() if words and name.split()[0].startswith(words[0][:3])]
+            return typed_command(address, words[count:])
+    close = [name for name in command_words() if name.split()[0].startswith(words[0][:3])]
     raise ValueError(f"no such command: {line}" + (f"; perhaps: {', '.join(close)}" if close else "; type help"))
 
 
-def typed_value(word: str) -> Value:
-    """A word as int, float or text, whichever it looks like."""
+def typed_command(address: str, words: Sequence[str]) -> tuple[Command, list[Value]]:
+    """That command, and the words in the types it wants.
+
+    Raises ValueError.
+    """
+    command = COMMANDS.get(address)
+    if command is None:
+        raise ValueError(f"no command {address}; they are listed in docs/protocol.md")
+    wanted = command.wanted(len(words))
+    surplus = [Argument("surplus", "v")] * (len(words) - len(wanted))
+    return command, command.check(
+        [_typed(word, one.tag) for word, one in zip(words, [*wanted, *surplus], strict=False)]
+    )
+
+
+def _typed(word: str, tag: str) -> Value:
+    """The word as a number where one is wanted, or may be and it looks like one."""
+    if tag == "s" or (tag == "v" and not _NUMBER.fullmatch(word)):
+        return word
     for kind in (int, float):
         try:
             return kind(word)
@@ -90,44 +113,40 @@ def typed_value(word: str) -> Value:
     return word
 
 
-def fit_arguments(command: Command, values: list[Value]) -> list[Value]:
-    """Texts that look like numbers, as the texts the command wants.
-
-    Raises ValueError.
-    """
-    tags = [argument.tag for argument in command.arguments]
-    if command.repeats:
-        while len(tags) < len(values):
-            tags += tags[-command.repeats :]
-    fitted = [
-        str(value) if tag == "s" and not isinstance(value, str) else value
-        for value, tag in zip(values, [*tags, *"v" * len(values)], strict=False)
-    ]
-    return command.check(fitted)
-
-
 def command_words() -> list[str]:
     """Every command as it is typed."""
-    names = [address.removeprefix(_PREFIX).replace("/", " ") for address in COMMANDS if address.startswith(_PREFIX)]
-    return [name for name in names if name.split()[0] not in _HIDDEN]
+    return [_as_typed(row) for rows in _typed_sections().values() for row in rows]
 
 
 def help_text() -> str:
-    """Every command with its arguments, a line each."""
+    """Every command with its arguments and what it does."""
     lines = []
-    for name in command_words():
-        command = COMMANDS[_PREFIX + name.replace(" ", "/")]
-        lines.append(f"  {name} {command.signature}".ljust(52) + f" {command.about}")
+    for title, rows in _typed_sections().items():
+        lines += ["", title]
+        for row in rows:
+            lines.append(f"  {_as_typed(row)} {_TAG.sub('', row.signature)}".rstrip())
+            lines += textwrap.wrap(row.about.replace("`", ""), 84, initial_indent=_INDENT, subsequent_indent=_INDENT)
     return "\n".join(lines)
 
 
-def readable(command: Command, values: list[Value]) -> str:
+def _typed_sections() -> dict[str, list[Command]]:
+    """The commands a player types, by section: not those for programs."""
+    sections = {title: [row for row in rows if row.is_answered] for title, rows in SECTIONS.items()}
+    return {title: rows for title, rows in sections.items() if rows and title != "Telemetry"}
+
+
+def _as_typed(command: Command) -> str:
+    return command.address.removeprefix(_PREFIX).replace("/", " ")
+
+
+def readable(values: list[Value]) -> str:
     """An answer as a person reads it."""
     parts = []
     for value in values:
-        if isinstance(value, str) and value[:1] in "[{":
-            parts.append(json.dumps(json.loads(value), indent=2))
-        else:
+        try:
+            is_json = isinstance(value, str) and value[:1] in ("[", "{")
+            parts.append(json.dumps(json.loads(str(value)), indent=2) if is_json else str(value))
+        except ValueError:
             parts.append(str(value))
     return " ".join(parts) or "done"
 
@@ -173,20 +192,17 @@ class LiveLine:
                 return
 
     def _take(self, address: str, values: list[Value]) -> None:
+        words = [f"{one:.2f}" if isinstance(one, float) else str(one) for one in values]
         if address == "/instrument/prediction":
-            name, *said = values
-            self._seen[str(name)] = " ".join(one if isinstance(one, str) else f"{one:.2f}" for one in said)  # type: ignore[str-bytes-safe]
-        elif address == "/instrument/latency" and values[0] == "total":
-            self._latency = f"{values[1]:.1f} ms from picture to sound"
+            self._seen[words[0]] = " ".join(words[1:])
+        elif address == "/instrument/latency" and words[0] == "total":
+            self._latency = f"{words[1]} ms from picture to sound"
         elif address == "/instrument/source/state":
-            state, detail = values
-            self._source = "" if state == "playing" else f"source {state}: {detail}"
+            self._source = "" if words[0] == "playing" else f"source {words[0]}: {words[1]}"
         elif address == "/instrument/recording":
-            state, seconds = values
-            if state == "idle":
-                self._seen.pop("recording", None)
-            else:
-                self._seen["recording"] = f"{state} {seconds:.1f} s"
+            self._seen.pop("recording", None)
+            if words[0] != "idle":
+                self._seen["recording"] = f"{words[0]} {words[1]} s"
 
 
 def prompt(port: int, *, stop: Callable[[], None]) -> Callable[[], None]:
@@ -221,14 +237,11 @@ def _do(client: Client, line: str) -> str:
     if line == "help":
         return help_text()
     try:
-        command, values = parse_line(line)
-        arguments = fit_arguments(command, values)
+        command, arguments = parse_line(line)
         if not command.is_answered:
             client.send(command.address, *arguments)
             return "sent"
         timeout_s = 120.0 if command.is_later else 5.0
-        return readable(command, client.ask(command.address, *arguments, timeout_s=timeout_s))
+        return readable(client.ask(command.address, *arguments, timeout_s=timeout_s))
     except (ValueError, RuntimeError, TimeoutError, OSError) as error:
         return f"! {error}"
-    except KeyboardInterrupt:
-        return "not waiting any longer"

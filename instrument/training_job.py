@@ -82,6 +82,8 @@ class TrainerLink:
             self._finish(None, "no trainer is running; `instrument play` starts one, see its log for why it ended")
 
     def hello(self, port: int, pid: int) -> None:
+        if not 0 < port < 65536:
+            return
         if pid != self._pid:
             log.debug("trainer %d listens on port %d", pid, port)
         self._port, self._pid, self._heard_at_s = port, pid, self._now_s()
@@ -96,7 +98,12 @@ class TrainerLink:
 
     def done(self, job: int, summary: str) -> None:
         if self._job is not None and self._job.number == job:
-            self._finish(json.loads(summary), None)
+            try:
+                described = json.loads(summary)
+            except ValueError as error:
+                self._finish(None, f"the trainer's answer is not JSON: {error}")
+            else:
+                self._finish(described, None)
 
     def failed(self, job: int, reason: str) -> None:
         if self._job is not None and self._job.number == job:

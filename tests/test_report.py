@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+from playing import playing
+
+from instrument.report import figures_text, status_text
+
+
+def test_the_status_of_an_instrument_that_plays_is_text_a_person_reads(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", has_trainer=False) as instrument:
+        instrument.inputs(0.1, 0.2)
+        instrument.inputs(0.1)
+        text = status_text(instrument.status())
+    assert text.splitlines()[0] == f"Numbers  ({tmp_path / 'project'})"
+    assert "  not running, up " in text
+    assert "  source    osc: " in text
+    assert "  output    side (class): silent: no model yet; record takes and train" in text
+    assert "  to        out: osc 127.0.0.1:" in text
+    assert "  trainer   not there" in text
+
+
+def test_the_status_of_models_that_run_names_their_classes(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+        instrument.inputs(0.1, 0.2)
+        instrument.heard.wait_for("/wek/outputs")
+        text = status_text(instrument.status())
+    assert "  running, up " in text
+    assert "  output    side (class): left, right" in text
+    assert "  output    amount (continuous): runs" in text
+    assert "ms from frame to datagram" in text
+
+
+def test_problems_drops_and_errors_are_shown() -> None:
+    status = json.loads(STATUS)
+    text = status_text(status)
+    assert "  recording, 12 frames" in text
+    assert "  PROBLEM   the disk is full" in text
+    assert "  to        synth: midi (no port), 0 sent, 3 dropped; no port named 'Moog'" in text
+    assert "  trainer   ready, training" in text
+    assert "  malformed: 4" in text
+    assert "  frame: 2" in text
+
+
+STATUS = """{
+  "version": "1.0", "project": "/p", "patch": "P", "running": true, "uptime_s": 5.0, "memory_mb": 300.0,
+  "source": {"name": "demo", "state": "playing", "detail": "", "frames": 9, "dropped": 1, "losses": 0, "rate_hz": 30.0},
+  "recording": {"state": "recording", "frames": 12, "seconds": 0.4},
+  "takes": {"problems": ["the disk is full"], "dropped_frames": 0},
+  "outputs": [],
+  "destinations": {"synth": {"kind": "midi", "to": "", "sent": 0, "dropped": 3, "refused": 0,
+                             "reason": "no port named 'Moog'"}},
+  "trainer": {"alive": true, "pid": 1, "training": true, "progress": null},
+  "latency": {}, "dropped_messages": {"malformed": 4}, "errors": {"frame": 2}
+}"""
+
+
+def test_figures_are_a_line_each_and_rows_of_equal_keys_a_table() -> None:
+    text = figures_text(
+        {"fps": 30.0, "stages": {"track": {"p50": 15.5, "p99": 20.0}, "send": {"p50": 0.1}}, "who": {"a": 1}}
+    )
+    assert text.splitlines() == [
+        "fps".ljust(40) + " 30.000",
+        "stages".ljust(24) + "p50".rjust(12) + "p99".rjust(12),
+        "  " + "track".ljust(22) + "15.500".rjust(12) + "20.000".rjust(12),
+        "  " + "send".ljust(22) + "0.100".rjust(12) + "-".rjust(12),
+        "who",
+        "  " + "a".ljust(40) + " 1",
+    ]

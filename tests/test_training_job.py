@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from instrument.training_job import PATIENCE_S, SILENT_S, TrainerLink
+
+PROJECT = Path("project")
+FIRST, SECOND = (7001, 111), (7002, 222)
+"""Port and process id of two trainers."""
+
+
+class Linked:
+    """A link with a clock moved by hand, what it sent, and how its jobs ended."""
+
+    def __init__(self) -> None:
+        self.clock_s = 50.0
+        self.sent: list[tuple[object, ...]] = []
+        self.ended: list[tuple[str, object, str | None]] = []
+        self.link = TrainerLink(lambda where, *message: self.sent.append((where[1], *message)), lambda: self.clock_s)
+
+    def train(self, name: str = "job", *outputs: str) -> None:
+        self.link.train(PROJECT, outputs, lambda summary, reason: self.ended.append((name, summary, reason)))
+
+    def wait(self, seconds: float, trainer: tuple[int, int] | None = None) -> None:
+        """Lets time pass; that trainer says hello every half second."""
+        for _ in range(round(seconds * 2)):
+            self.clock_s += 0.5
+            if trainer:
+                self.link.hello(*trainer)
+            self.link.attend()
+
+
+@pytest.fixture
+def linked() -> Linked:
+    return Linked()
+
+
+def test_a_job_goes_to_the_trainer_that_is_there_once(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train("job", "posture", "lift")
+    linked.wait(5.0, FIRST)
+    assert linked.sent == [(7001, "/train", 1, "project", "posture,lift")]
+    assert linked.link.status()["training"]
+
+
+def test_the_summary_of_a_job_is_its_end(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.link.done(1, json.dumps({"seconds": 0.2}))
+    assert linked.ended == [("job", {"seconds": 0.2}, None)]
+    assert not linked.link.status()["training"]
+
+
+def test_why_a_job_failed_is_its_end(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.link.failed(1, "no takes")
+    assert linked.ended == [("job", None, "no takes")]
+
+
+def test_an_answer_that_is_no_json_ends_the_job_too(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.link.done(1, "{")
+    [(_, summary, reason)] = linked.ended
+    assert summary is None
+    assert "not JSON" in str(reason)
+
+
+def test_without_a_trainer_a_job_waits_for_one(linked: Linked) -> None:
+    linked.train()
+    linked.wait(PATIENCE_S - 1.0)
+    assert linked.sent == []
+    linked.link.hello(*FIRST)
+    assert [message[1] for message in linked.sent] == ["/train"]
+
+
+def test_without_a_trainer_for_long_a_job_ends_with_what_to_do(linked: Linked) -> None:
+    linked.train()
+    linked.wait(PATIENCE_S + 1.0)
+    [(_, summary, reason)] = linked.ended
+    assert summary is None
+    assert "no trainer is running" in str(reason)
+
+
+def test_a_trainer_that_died_over_a_job_gets_it_again_when_it_is_back(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.wait(SILENT_S + 1.0)
+    assert not linked.link.is_alive
+    linked.link.hello(*SECOND)
+    linked.wait(2.0, SECOND)
+    assert [(port, word, job) for port, word, job, *_ in linked.sent] == [(7001, "/train", 1), (7002, "/train", 1)]
+    linked.link.done(1, "{}")
+    assert linked.ended == [("job", {}, None)]
+
+
+def test_a_trainer_back_before_it_was_missed_gets_the_job_again(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.wait(1.0)
+    linked.link.hello(*SECOND)
+    assert [message[0] for message in linked.sent] == [7001, 7002]
+
+
+def test_a_trainer_that_died_for_good_ends_the_job(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.wait(PATIENCE_S + 1.0)
+    assert [name for name, *_ in linked.ended] == ["job"]
+
+
+def test_cancelling_tells_the_trainer_and_ends_the_job(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    assert linked.link.cancel()
+    assert linked.sent[-1] == (7001, "/cancel", 1)
+    assert linked.ended == [("job", None, "cancelled")]
+    assert not linked.link.cancel()
+
+
+def test_a_new_job_takes_the_place_of_the_one_in_hand(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train("old")
+    linked.train("new")
+    assert linked.ended == [("old", None, "another training was asked for")]
+    assert [message[1:3] for message in linked.sent] == [("/train", 1), ("/cancel", 1), ("/train", 2)]
+
+
+def test_late_answers_of_old_jobs_are_ignored(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train("old")
+    linked.train("new")
+    linked.link.failed(1, "cancelled")
+    linked.link.done(1, "{}")
+    assert not linked.link.advance(1, "posture", 1, 10, 0.5, 0.5)
+    assert [name for name, *_ in linked.ended] == ["old"]
+    assert linked.link.advance(2, "posture", 1, 10, 0.5, 0.5)
+    linked.link.done(2, "{}")
+    assert [name for name, *_ in linked.ended] == ["old", "new"]
+
+
+def test_progress_is_that_of_the_job_in_hand_and_goes_with_it(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.link.advance(1, "posture", 40, 200, 0.5, 0.9)
+    assert linked.link.status()["progress"] == ("posture", 40, 200, 0.5, 0.9)
+    linked.link.done(1, "{}")
+    assert linked.link.status()["progress"] is None
+
+
+@pytest.mark.parametrize("port", [0, -1, 70_000])
+def test_a_trainer_on_a_port_that_cannot_be_is_not_believed(linked: Linked, port: int) -> None:
+    linked.link.hello(port, 111)
+    assert not linked.link.is_alive
