@@ -314,6 +314,7 @@ class Commands:
         for output, value in zip(outputs, values, strict=True):
             if (target := _wekinator_target(output, value)) is not None:
                 self._engine.targets[output.name] = target
+                self._engine.routes.wekinator_values[output.name] = value
         return None
 
     def control_startRecording(self) -> Answer:  # noqa: N802  (Wekinator's spelling)

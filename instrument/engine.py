@@ -93,7 +93,8 @@ class Engine:
         self._report = report
         self._bell = threading.Event()
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
-        self._outcome_callers: deque[Call | None] = deque()
+        self._outcome_callers: deque[list[Call]] = deque()
+        """For each recording whose outcome has not come, those who wait for it."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._published_at_s = {"preview": 0.0, "latency": 0.0}
@@ -146,6 +147,9 @@ class Engine:
         if frame is None:
             self._idle()
             return False
+        if isinstance(self.source, NumbersSource):
+            while self.server.calls and self.server.calls[0].received_at_s < frame.captured_at_s:
+                self.commands.apply(self.server.calls.popleft())
         try:
             self._play(frame)
         except Exception as error:  # on stage nothing stops: one bad frame is not the end
@@ -198,7 +202,11 @@ class Engine:
             self.outputs.send([one for one in self.routes.update(nobody, now_s) if not _is_wekinator(one)])
 
     def _apply_commands(self) -> None:
+        """Does what was asked; numbers that came before a command are played before it."""
         for _ in range(min(len(self.server.calls), COMMANDS_PER_FRAME)):
+            call = self.server.calls[0]
+            if isinstance(self.source, NumbersSource) and self.source.is_waiting_since(call.received_at_s):
+                break
             self.commands.apply(self.server.calls.popleft())
         if self.server.calls:
             self._bell.set()
@@ -284,8 +292,9 @@ class Engine:
         self.recording_mask = {
             name for name in names if name in self.recording_mask or name not in {one.name for one in old.outputs}
         }
-        enabled = self.predictor.enabled
+        enabled, wekinator_values = self.predictor.enabled, self.routes.wekinator_values
         self._build()
+        self.routes.wekinator_values |= {name: value for name, value in wekinator_values.items() if name in names}
         self.predictor.enabled = {
             name for name in names if name in enabled or name not in {one.name for one in old.outputs}
         }
@@ -349,17 +358,19 @@ class Engine:
             count_in_s=count_in_s,
             length_s=length_s,
         )
+        self._outcome_callers.append([])
 
     def finish_recording(self, caller: Call | None) -> bool:
         """Ends the recording; `caller` gets the answer once the take is on disk. Whether there was one."""
         if not self.recorder.stop():
             return False
-        self._outcome_callers.append(caller)
+        if caller is not None:
+            self.expect_outcome(caller)
         return True
 
     def expect_outcome(self, caller: Call) -> None:
-        """Answers `caller` when the recording under way ends by itself."""
-        self._outcome_callers.append(caller)
+        """Answers `caller` when the newest recording has ended."""
+        self._outcome_callers[-1].append(caller)
 
     def after(self, future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
         """Calls `then` in the engine's thread once the future is done."""
@@ -573,15 +584,17 @@ class Engine:
         return True
 
     def _finish_recording(self, outcome: Outcome) -> None:
-        caller = self._outcome_callers.popleft() if self._outcome_callers else None
+        callers = self._outcome_callers.popleft() if self._outcome_callers else []
         take = outcome.take
         if outcome.refused is not None or take is None:
             reason = outcome.refused or "no frame came while recording"
             log.warning("the take was refused: %s", reason)
-            self.commands.fail(caller, reason)
+            for caller in callers:
+                self.commands.fail(caller, reason)
             return
         log.info("take %d: %d frames", take.id, take.frame_count)
-        self.commands.done(caller, take.id, take.frame_count)
+        for caller in callers:
+            self.commands.done(caller, take.id, take.frame_count)
 
     def _finish_all(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:

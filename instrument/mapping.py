@@ -12,7 +12,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from instrument.patch import Output, Patch, Route, WhenLost
 from instrument.signals import ContinuousPrediction, Control, MidiSend, OscSend, Prediction
@@ -34,6 +34,8 @@ class RouteMap:
         self._patch = patch
         self._sounding: Counter[Note] = Counter()  # how many routes hold each note
         self._muted: frozenset[int] = frozenset()
+        self.wekinator_values = {one.name: 1.0 if one.kind == "class" else one.low for one in patch.outputs}
+        """What Wekinator says for each output now: predicted, or set from outside as the value to record."""
         self.reset()
 
     def update(self, prediction: Prediction, now_s: float) -> list[Control]:
@@ -41,7 +43,7 @@ class RouteMap:
         seen = _seen(prediction)
         controls: list[Control] = []
         if self._wekinator is not None:
-            controls += self._wekinator.update(seen)
+            controls += self._wekinator.update(seen, self.wekinator_values)
         for index, route in enumerate(self._routes):
             if index not in self._muted:
                 controls += route.update(seen.get(route.output), now_s)
@@ -304,28 +306,25 @@ class _WekinatorOutputs:
     """
 
     patch: Patch
-    values: list[float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.values = [1.0 if output.kind == "class" else output.low for output in self.patch.outputs]
-
-    def update(self, seen: Mapping[str, Seen]) -> list[Control]:
+    def update(self, seen: Mapping[str, Seen], values: dict[str, float]) -> list[Control]:
         distributions: list[Control] = []
         for index, output in enumerate(self.patch.outputs):
             said = seen.get(output.name)
             if isinstance(said, float):
-                self.values[index] = said
+                values[output.name] = said
             elif said is not None:
                 classes = output.classes or tuple(said)
                 best = max(said, key=said.__getitem__)
                 if best in classes:
-                    self.values[index] = float(classes.index(best) + 1)
+                    is_number = not output.classes and best.isdigit()  # classes recorded as Wekinator counts them
+                    values[output.name] = float(best) if is_number else float(classes.index(best) + 1)
                 if self.patch.wekinator_probabilities:
                     confidences = tuple(said.get(name, 0.0) for name in classes)
                     distributions.append(
                         OscSend(destination="out", address=f"/outputs-{index + 1}", arguments=confidences)
                     )
-        return [OscSend(destination="out", address="/wek/outputs", arguments=tuple(self.values)), *distributions]
+        return [OscSend(destination="out", address="/wek/outputs", arguments=tuple(values.values())), *distributions]
 
 
 def _stand_in(policy: WhenLost, *, released: float) -> float | None:

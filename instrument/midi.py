@@ -400,8 +400,9 @@ class PipedMidi:
 
         midi DESTINATION 90 3c 64      panic      ports {"DESTINATION": "part of a port name"}
 
-    How its ports fare comes back by `hear`. It never waits for a reader that has stopped: what does not fit into the pipe is dropped. When
-    the reader is gone it opens the ports itself, with `open_ports`, and releases what sounds.
+    How its ports fare comes back by `hear`. It never waits for a reader that has stopped: what does
+    not fit into the pipe is dropped. When the reader is gone it opens the ports itself, with
+    `open_ports`, and releases what sounds.
     """
 
     def __init__(

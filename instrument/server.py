@@ -34,6 +34,7 @@ class Call:
     command: Command
     arguments: list[Value]
     sender: Address
+    received_at_s: float
 
 
 class PortInUse(OSError):
@@ -132,7 +133,7 @@ class Server:
                 self.reply(sender, "/fail", address[:200], "no such command; see docs/protocol.md")
             return
         try:
-            call = Call(command, command.check(arguments), sender)
+            call = Call(command, command.check(arguments), sender, self._now_s())
         except ValueError as error:
             self._drop("wrong arguments", str(error), sender)
             if command.is_answered:

@@ -78,11 +78,11 @@ class NewestFrame:
 class NumbersSource:
     """Plain numbers pushed in by the OSC server, as Wekinator's inputs.
 
-    Every message is answered by one output, so a few are queued rather than dropped.
+    Every message is answered by one output and may be an example, so they are queued rather than dropped.
     """
 
     def __init__(
-        self, *, on_frame: OnFrame = ignore, now_s: clock.Clock = clock.now_s, queue_length: int = 256
+        self, *, on_frame: OnFrame = ignore, now_s: clock.Clock = clock.now_s, queue_length: int = 4096
     ) -> None:
         self._on_frame = on_frame
         self._now_s = now_s
@@ -98,6 +98,13 @@ class NumbersSource:
         self._queue.append(Frame(number=self._frames, captured_at_s=captured_at_s, landmarks=landmarks))
         self._frames += 1
         self._on_frame()
+
+    def is_waiting_since(self, time_s: float) -> bool:
+        """Whether numbers that came before that time have not been given yet."""
+        try:
+            return self._queue[0].captured_at_s < time_s
+        except IndexError:
+            return False
 
     def latest(self) -> Frame | None:
         try:

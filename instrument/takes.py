@@ -372,7 +372,8 @@ class TakeStore:
             if not take.frame_count:
                 self._database.execute("DELETE FROM take WHERE id = ?", (take_id,))
                 return None
-            if take.kind == "take" and refused is None:
+            is_seen = take.parts != ("numbers",)  # numbers cannot be lost, and one of them is an example
+            if take.kind == "take" and refused is None and is_seen:
                 refused = refusal(take.frame_count, round(take.tracked_fraction * take.frame_count))
             self._set(take_id, "is_complete", 1)
             self._log(f"{text} take {take_id}{_in_words(take.targets)}", [(take_id, "is_deleted", 1, 0)])

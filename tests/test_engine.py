@@ -7,7 +7,7 @@ from bodies import moving_body
 from clients import RecordingMidi, wait_until
 from playing import NUMBERS_PATCH, Playing, playing
 
-from instrument.client import CommandFailed
+from instrument.client import Client, CommandFailed
 from instrument.engine import Engine, EngineOptions
 from instrument.patch import PatchError
 from instrument.server import PortInUse
@@ -302,3 +302,14 @@ def test_a_muted_route_is_silent_and_lets_go(tmp_path: Path) -> None:
         assert len(notes(instrument)) == told
         with pytest.raises(CommandFailed, match="no route 7"):
             instrument.ask("route/mute", 7, 1)
+
+
+def test_everybody_who_waits_for_a_take_is_answered_and_nobody_for_another(instrument: Playing) -> None:
+    with Client(port=instrument.engine.server.address[1]) as other:
+        other.send("/instrument/record/timed", 0.0, 600.0, "side", "left")
+        instrument.ask("ping")
+        instrument.inputs(0.1, 0.1, count=5)
+        wait_until(lambda: instrument.status()["recording"]["frames"] == 5, "the frames")
+        assert instrument.ask("record/stop") == [1, 5]
+        assert next(other.messages(20.0)) == ("/done", ["/instrument/record/timed", 1, 5])
+    assert instrument.record_numbers(ROW, "side", "right") == [2, 5]

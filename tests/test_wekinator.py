@@ -10,11 +10,13 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from clients import wait_until
 from playing import NUMBERS_PATCH, Playing, playing
 
 from instrument.protocol import SECTIONS
+from instrument.takes import TakeStore
 
 DONE_TRAINING = b"/wekinator/status/done-training\x00,\x00\x00\x00"
 
@@ -458,3 +460,45 @@ def test_nothing_is_ever_answered(untaught: Sketch, arguments: tuple[float | int
         untaught.send(datagram(command.address, *arguments))
     untaught.control("nonsense", *arguments)
     assert nothing_came_back(untaught)
+
+
+def burst(sketch: Sketch, *packets: bytes) -> None:
+    """Sends those as fast as they go, in one datagram after the other."""
+    for packet in packets:
+        sketch.socket.sendto(packet, sketch.engine.server.address)
+
+
+def test_a_file_of_examples_sent_at_full_speed_is_learned_with_its_own_outputs(sketch: Sketch) -> None:
+    examples = [(1.0, LOW), (2.0, HIGH)] * 100
+    burst(sketch, datagram("/wekinator/control/startRecording"))
+    for number, row in examples:
+        burst(sketch, datagram("/wekinator/control/outputs", number, 0.5), datagram("/wek/inputs", *row))
+    burst(sketch, datagram("/wekinator/control/stopRecording"))
+    wait_for_takes(sketch, 1)
+    assert sketch.instrument.takes()[0]["frames"] == 200
+    with TakeStore.open(sketch.engine.project.takes_file, readonly=True) as store:
+        assert store.frame_targets(1)["side"] == ("left", "right") * 100
+        np.testing.assert_array_equal(store.landmarks(1).numbers, np.float32([row for _, row in examples]))
+
+
+def test_a_recording_may_be_a_single_example(sketch: Sketch) -> None:
+    sketch.record((1.0, 0.0), LOW)
+    sketch.record((2.0, 1.0), HIGH)
+    assert wait_for_takes(sketch, 2) == [{"side": "left", "amount": 0.0}, {"side": "right", "amount": 1.0}]
+    sketch.train()
+    sketch.control("startRunning")
+    sketch.inputs(*LOW)
+    sketch.inputs(*HIGH)
+    assert classes_of(sketch.sent()) == [1.0, 2.0]
+
+
+def test_outputs_sent_while_running_are_what_an_output_that_does_not_run_says(sketch: Sketch) -> None:
+    sketch.teach()
+    sketch.control("disableModelRunning", 1)
+    sketch.control("startRunning")
+    sketch.control("outputs", 2.0, 0.5)
+    sketch.inputs(*LOW)
+    sketch.control("stopRunning")
+    sketch.control("startRunning")
+    sketch.inputs(*LOW)
+    assert classes_of(sketch.sent()) == [2.0, 2.0]
