@@ -173,7 +173,8 @@ def send(
 ) -> None:
     """Send one command to an instrument that plays, and wait for its answer."""
     from instrument.client import Client, CommandFailed, NoAnswer
-    from instrument.terminal import readable, typed_command
+    from instrument.report import answer_text
+    from instrument.terminal import typed_command
 
     try:
         command, values = typed_command(address, arguments or [])
@@ -189,7 +190,7 @@ def send(
             _fail(error)
         except NoAnswer as error:
             _fail(error, NO_ANSWER)
-    typer.echo(readable(answer))
+    typer.echo(answer_text(address, answer))
 
 
 @app.command()
@@ -230,6 +231,7 @@ def doctor() -> None:
 def takes(project: ProjectArgument = None) -> None:
     """List a project's takes."""
     from instrument.projects import ProjectError, find_project
+    from instrument.report import take_row, takes_text
     from instrument.takes import TakesError, TakeStore
 
     try:
@@ -237,15 +239,7 @@ def takes(project: ProjectArgument = None) -> None:
             found = store.takes()
     except (ProjectError, TakesError, OSError) as error:
         _fail(error)
-    if not found:
-        typer.echo("no takes yet")
-        return
-    typer.echo("  take  frames  seconds  tracked  teaches")
-    for take in found:
-        targets = ", ".join(f"{name} = {target}" for name, target in take.targets.items()) or take.kind
-        typer.echo(
-            f"{take.id:6d}  {take.frame_count:6d}  {take.duration_s:7.2f}  {take.tracked_fraction:7.0%}  {targets}"
-        )
+    typer.echo(takes_text([take_row(take) for take in found]))
 
 
 @app.command()

@@ -22,9 +22,10 @@ from instrument.patch import Output, Patch, PatchError, parse_patch
 from instrument.patch_edit import add_table, remove_value, set_value
 from instrument.projects import new_project, patch_names
 from instrument.protocol import Value
+from instrument.report import take_row
 from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
-from instrument.takes import Take, TakesError, TakeStore, Target
+from instrument.takes import TakesError, TakeStore, Target
 from instrument.telemetry import LEASE_S
 
 if TYPE_CHECKING:
@@ -534,20 +535,6 @@ class Commands:
             shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix + ".new"))
         for suffix in (".safetensors", ".json"):
             target.with_suffix(suffix + ".new").replace(target.with_suffix(suffix))
-
-
-def take_row(take: Take) -> dict[str, Any]:
-    """A take as it is listed."""
-    return {
-        "id": take.id,
-        "kind": take.kind,
-        "targets": dict(take.targets),
-        "frames": take.frame_count,
-        "seconds": round(take.duration_s, 2),
-        "tracked": round(take.tracked_fraction, 3),
-        "source": take.source,
-        "created_at": take.created_at,
-    }
 
 
 def _checked_target(output: Output, value: Value) -> Target:

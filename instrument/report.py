@@ -1,6 +1,10 @@
 """Figures and states as text a person reads in a terminal."""
 
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from instrument.takes import Take
 
 
 def status_text(status: dict[str, Any]) -> str:
@@ -40,6 +44,68 @@ def status_text(status: dict[str, Any]) -> str:
     for kind, count in (status["dropped_messages"] | status["errors"]).items():
         lines.append(f"  {kind}: {count}")
     return "\n".join(lines)
+
+
+def training_text(summary: dict[str, Any]) -> str:
+    """What came of a training: for each output what it learned from, how well, and what to know."""
+    lines = [f"trained in {summary['seconds']:.2f} s"]
+    for name, one in summary["outputs"].items():
+        learned = f"{one.get('examples', '?')} examples in {one.get('takes', '?')} takes"
+        score = ""
+        if validation := one.get("validation"):
+            value = validation["score"]
+            is_share = validation["measure"] == "accuracy"
+            score = f"; {value:.0%} right" if is_share else f"; {value:.3f} off"
+            score += f" on the {validation['examples']} kept apart"
+        lines.append(f"  {name}: {learned}{score}")
+        lines += [f"    {note}" for note in one.get("notes", ())]
+    lines += [f"  {name}: not trained: {reason}" for name, reason in summary["refused"].items()]
+    return "\n".join(lines)
+
+
+def takes_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Takes, one a line; `rows` are those of `take_row`."""
+    if not rows:
+        return "no takes yet"
+    lines = ["  take  frames  seconds  tracked  teaches"]
+    for row in rows:
+        targets = ", ".join(f"{name} = {target}" for name, target in row["targets"].items()) or row["kind"]
+        lines.append(f"{row['id']:6d}  {row['frames']:6d}  {row['seconds']:7.2f}  {row['tracked']:7.0%}  {targets}")
+    return "\n".join(lines)
+
+
+def take_row(take: Take) -> dict[str, Any]:
+    """A take as it is listed."""
+    return {
+        "id": take.id,
+        "kind": take.kind,
+        "targets": dict(take.targets),
+        "frames": take.frame_count,
+        "seconds": round(take.duration_s, 2),
+        "tracked": round(take.tracked_fraction, 3),
+        "source": take.source,
+        "created_at": take.created_at,
+    }
+
+
+def answer_text(address: str, values: Sequence[object]) -> str:
+    """What a command answered, as a person reads it."""
+    readers: dict[str, Callable[[Any], str]] = {
+        "/instrument/status": status_text,
+        "/instrument/train": training_text,
+        "/instrument/takes": takes_text,
+    }
+    parts = []
+    for value in values:
+        try:
+            given = json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else None
+        except ValueError:
+            given = None
+        if given is None:
+            parts.append(str(value))
+        else:
+            parts.append(readers[address](given) if address in readers else json.dumps(given, indent=2))
+    return " ".join(parts) or "done"
 
 
 def figures_text(figures: dict[str, Any], indent: int = 0) -> str:

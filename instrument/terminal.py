@@ -4,7 +4,6 @@ A typed line is a command of the protocol with spaces for slashes: `record postu
 /instrument/record "posture" "rest".
 """
 
-import json
 import re
 import shlex
 import textwrap
@@ -15,8 +14,11 @@ from instrument.client import Client
 from instrument.patch import Patch, Route
 from instrument.project import Project
 from instrument.protocol import COMMANDS, SECTIONS, Argument, Command, Value
+from instrument.report import answer_text
 
 _PREFIX = "/instrument/"
+PROMPT_AGAIN_S = 0.3
+"""How long a typed command may take before the next one can be typed."""
 _INDENT = " " * 6
 _TAG = re.compile(r":[ifsv]\b")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
@@ -139,18 +141,6 @@ def _as_typed(command: Command) -> str:
     return command.address.removeprefix(_PREFIX).replace("/", " ")
 
 
-def readable(values: list[Value]) -> str:
-    """An answer as a person reads it."""
-    parts = []
-    for value in values:
-        try:
-            is_json = isinstance(value, str) and value[:1] in ("[", "{")
-            parts.append(json.dumps(json.loads(str(value)), indent=2) if is_json else str(value))
-        except ValueError:
-            parts.append(str(value))
-    return " ".join(parts) or "done"
-
-
 class LiveLine:
     """One line of text about now: what each output sees, frame rate and latency. Keeps itself fresh."""
 
@@ -219,11 +209,16 @@ def prompt(port: int, *, stop: Callable[[], None]) -> Callable[[], None]:
             bottom_toolbar=live.text,
             refresh_interval=0.1,
         )
-        with patch_stdout(raw=True), Client(port=port) as client:
+        with patch_stdout(raw=True):
             try:
                 while (line := session.prompt("> ").strip()) != "quit":
                     if line:
-                        print(_do(client, line))
+                        # In a thread of its own, so that `panic` can be typed while a take is awaited.
+                        doing = threading.Thread(
+                            target=lambda typed: print(_do(port, typed)), args=(line,), daemon=True
+                        )
+                        doing.start()
+                        doing.join(PROMPT_AGAIN_S)
             except (EOFError, KeyboardInterrupt):
                 pass
             finally:
@@ -233,15 +228,16 @@ def prompt(port: int, *, stop: Callable[[], None]) -> Callable[[], None]:
     return read
 
 
-def _do(client: Client, line: str) -> str:
+def _do(port: int, line: str) -> str:
     if line == "help":
         return help_text()
     try:
         command, arguments = parse_line(line)
-        if not command.is_answered:
-            client.send(command.address, *arguments)
-            return "sent"
-        timeout_s = 120.0 if command.is_later else 5.0
-        return readable(client.ask(command.address, *arguments, timeout_s=timeout_s))
+        with Client(port=port) as client:
+            if not command.is_answered:
+                client.send(command.address, *arguments)
+                return "sent"
+            timeout_s = 24 * 3600.0 if command.is_later else 5.0
+            return answer_text(command.address, client.ask(command.address, *arguments, timeout_s=timeout_s))
     except (ValueError, RuntimeError, TimeoutError, OSError) as error:
         return f"! {error}"

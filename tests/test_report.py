@@ -3,7 +3,7 @@ from pathlib import Path
 
 from playing import playing
 
-from instrument.report import figures_text, status_text
+from instrument.report import answer_text, figures_text, status_text, takes_text, training_text
 
 
 def test_the_status_of_an_instrument_that_plays_is_text_a_person_reads(tmp_path: Path) -> None:
@@ -68,3 +68,36 @@ def test_figures_are_a_line_each_and_rows_of_equal_keys_a_table() -> None:
         "who",
         "  " + "a".ljust(40) + " 1",
     ]
+
+
+def test_an_answer_is_readable() -> None:
+    assert answer_text("/instrument/undo", []) == "done"
+    assert answer_text("/instrument/record/stop", [3, 41]) == "3 41"
+    assert answer_text("/instrument/routes", ['{"a": [1]}']) == '{\n  "a": [\n    1\n  ]\n}'
+    assert answer_text("/instrument/project/reload", ["[untitled] is no JSON"]) == "[untitled] is no JSON"
+
+
+def test_a_training_says_what_was_learned_from_how_much_and_how_well() -> None:
+    validation = {"measure": "accuracy", "score": 0.875, "examples": 40}
+    side = {"examples": 160, "takes": 8, "validation": validation, "notes": ["record more of left"]}
+    summary = {"seconds": 0.123, "outputs": {"side": side}, "refused": {"amount": "no takes"}}
+    assert training_text(summary).splitlines() == [
+        "trained in 0.12 s",
+        "  side: 160 examples in 8 takes; 88% right on the 40 kept apart",
+        "    record more of left",
+        "  amount: not trained: no takes",
+    ]
+
+
+def test_a_real_training_is_readable(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        [summary] = instrument.ask("train")
+        text = answer_text("/instrument/train", [summary])
+        assert "side: 48 examples in 4 takes" in text
+        [takes] = instrument.ask("takes")
+        assert answer_text("/instrument/takes", [takes]).count("side = left") == 2
+
+
+def test_no_takes_are_said_to_be_none() -> None:
+    assert takes_text([]) == "no takes yet"

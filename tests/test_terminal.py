@@ -6,7 +6,7 @@ from instrument.patch import Patch, parse_patch, read_patch
 from instrument.project import Project
 from instrument.projects import patches_folder
 from instrument.protocol import COMMANDS
-from instrument.terminal import LiveLine, command_words, help_text, introduction, next_steps, parse_line, readable
+from instrument.terminal import LiveLine, command_words, help_text, introduction, next_steps, parse_line
 
 
 def patch(text: str) -> Patch:
@@ -110,13 +110,6 @@ def test_help_has_every_command_a_player_types_and_no_type_tags() -> None:
 
 def test_every_typed_command_is_one_of_the_table() -> None:
     assert {"/instrument/" + words.replace(" ", "/") for words in command_words()} <= set(COMMANDS)
-
-
-def test_an_answer_is_readable() -> None:
-    assert readable([]) == "done"
-    assert readable([3, 41]) == "3 41"
-    assert readable(['{"a": [1]}']) == '{\n  "a": [\n    1\n  ]\n}'
-    assert readable(["[untitled] is no JSON"]) == "[untitled] is no JSON"
 
 
 @pytest.fixture
