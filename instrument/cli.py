@@ -101,7 +101,7 @@ def play(
         _fail(error, WRONG_WORDS)
     try:
         found = find_project(project)
-        patch = read_patch(found.patch_file)
+        patch = read_patch(found.patch_file).sending_to(out_address)
     except (ProjectError, PatchError, OSError) as error:
         _fail(error)
     options: dict[str, Any] = {

@@ -24,7 +24,7 @@ from instrument.mapping import RouteMap
 from instrument.midi import Midi
 from instrument.models.trained import ModelError, TrainedModel, load_model
 from instrument.outputs import Outputs
-from instrument.patch import Destination, Patch, PatchError, read_patch
+from instrument.patch import Patch, PatchError, read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
 from instrument.recorder import Outcome, Recorder
@@ -272,7 +272,7 @@ class Engine:
 
     def change_patch(self, patch: Patch) -> None:
         """Plays on with an edited patch of the same project; only what differs is made anew."""
-        old, patch = self.patch, self._with_options(patch)
+        old, patch = self.patch, patch.sending_to(self.options.out)
         source = self.source
         if patch.listen.source != old.listen.source or patch.listen.width_px != old.listen.width_px:
             source = self._open_source(self.options.source or patch.listen.source)
@@ -490,13 +490,7 @@ class Engine:
     # Building rooms
 
     def _read_patch(self, project: Project) -> Patch:
-        return self._with_options(read_patch(project.patch_file))
-
-    def _with_options(self, patch: Patch) -> Patch:
-        if self.options.out is not None:
-            out = Destination(name="out", osc=self.options.out)
-            patch = replace(patch, destinations={**patch.destinations, "out": out})
-        return patch
+        return read_patch(project.patch_file).sending_to(self.options.out)
 
     def _open_source(self, name: str) -> Source:
         return open_source(

@@ -8,7 +8,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -178,6 +178,12 @@ class Patch:
                 return output
         there = ", ".join(output.name for output in self.outputs) or "none"
         raise KeyError(f"no output '{name}'; this patch has: {there}")
+
+    def sending_to(self, address: tuple[str, int] | None) -> "Patch":
+        """This patch with the destination `out` at that host and port; None leaves it where it is."""
+        if address is None:
+            return self
+        return replace(self, destinations={**self.destinations, "out": Destination(name="out", osc=address)})
 
 
 def read_patch(path: Path) -> Patch:

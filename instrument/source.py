@@ -4,6 +4,7 @@ A source runs by itself and keeps only the newest frame; whoever is slower than 
 older ones, which are counted. This room knows nothing of what is found in a frame.
 """
 
+import logging
 import sys
 import threading
 from collections import deque
@@ -44,6 +45,8 @@ class Source(Protocol):
 
     def close(self) -> None: ...
 
+
+log = logging.getLogger(__name__)
 
 OnFrame = Callable[[], None]
 
@@ -140,6 +143,7 @@ def open_source(
 
     if name == "auto":
         name = "camera:0" if camera.is_there(0) else "demo"
+        log.info("listening to %s", name if name != "demo" else "the demo performer, for there is no camera")
     if name == "osc":
         return NumbersSource(on_frame=on_frame)
     if name == "demo":
