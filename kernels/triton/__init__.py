@@ -1,0 +1,1 @@
+"""The GPU kernels; nothing here is imported where there is no GPU."""
