@@ -1,0 +1,90 @@
+"""ONNX models as bytes, written field by field, so that nothing but onnxruntime is needed to run them.
+
+Only the part of the format (onnx.proto, IR version 10) that a chain of layers takes. It knows no layers:
+`kernels/onnx_cpu.py` says which nodes one becomes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_IR_VERSION = 10
+_OPSETS = (("", 20), ("com.microsoft", 1))
+_ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One operation."""
+
+    operation: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, int | float] = field(default_factory=dict)
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """Operations in order, from `x` (any rows, `inputs`) to `y` (any rows, `outputs`), both float32."""
+
+    nodes: Sequence[Node]
+    constants: Mapping[str, NDArray[Any]]
+    inputs: int
+    outputs: int
+
+    def to_bytes(self) -> bytes:
+        """The model as onnxruntime reads it."""
+        graph = b"".join(_message(1, _node(node)) for node in self.nodes)
+        graph += _message(2, b"instrument")
+        graph += b"".join(_message(5, _tensor(name, array)) for name, array in self.constants.items())
+        graph += _message(11, _value("x", self.inputs)) + _message(12, _value("y", self.outputs))
+        opsets = b"".join(
+            _message(8, _message(1, domain.encode()) + _number(2, version)) for domain, version in _OPSETS
+        )
+        return _number(1, _IR_VERSION) + _message(7, graph) + opsets
+
+
+def _node(node: Node) -> bytes:
+    parts = [_message(1, name.encode()) for name in node.inputs]
+    parts += [_message(2, name.encode()) for name in node.outputs]
+    parts.append(_message(4, node.operation.encode()))
+    for name, value in node.attributes.items():
+        if isinstance(value, int):
+            body = _number(3, value) + _number(20, 2)
+        else:
+            body = _varint(2 << 3 | 5) + np.float32(value).tobytes() + _number(20, 1)
+        parts.append(_message(5, _message(1, name.encode()) + body))
+    parts.append(_message(7, node.domain.encode()))
+    return b"".join(parts)
+
+
+def _tensor(name: str, array: NDArray[Any]) -> bytes:
+    dimensions = b"".join(_number(1, size) for size in array.shape)
+    content = np.ascontiguousarray(array).tobytes()
+    return dimensions + _number(2, _ELEMENT_TYPES[array.dtype.name]) + _message(8, name.encode()) + _message(9, content)
+
+
+def _value(name: str, width: int) -> bytes:
+    shape = _message(1, _message(2, b"rows")) + _message(1, _number(1, width))
+    return _message(1, name.encode()) + _message(2, _message(1, _number(1, 1) + _message(2, shape)))
+
+
+def _message(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _number(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
