@@ -446,6 +446,11 @@ class Engine:
                     "running": one.is_running,
                     "model": one.model_id,
                     "why_not": one.reason,
+                    "bits": one.bits,
+                    "backend": one.backend,
+                    "backend_us": dict(one.backend_us),
+                    "backends_refused": dict(one.backends_refused),
+                    "drift": dict(one.drift) if one.drift else None,
                 }
                 for one in self.predictor.status()
             ],

@@ -88,6 +88,10 @@ class Output:
     hidden: tuple[int, ...] = (64, 32)
     """Widths of the network's hidden layers."""
     seed: int = 0
+    bits: int = 8
+    """Of the weights that are played: 8, or 4 where that is not heard."""
+    insist: bool = False
+    """Whether 4 bits are played even where they are heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +324,11 @@ def _output(table: "_Table", listen: Listen) -> Output:
         inputs=table.integers("inputs", default=(), low=1, high=10_000),
         hidden=table.integers("hidden", default=(64, 32), low=1, high=4096),
         seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
+        bits=table.integer("bits", default=8, low=4, high=8),
+        insist=table.boolean("insist", default=False),
     )
+    if output.bits not in (4, 8):
+        table.fail_key("bits", str(output.bits), "8 or 4")
     if output.kind == "continuous" and output.classes:
         table.fail_key("classes", "a continuous output with classes", 'classes only with kind = "class"')
     if len(set(output.classes)) != len(output.classes):

@@ -4,14 +4,15 @@ Knows models and the patch's outputs, not where models come from nor what predic
 """
 
 import math
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instrument.features import feature_columns, feature_fingerprint, feature_names
-from instrument.kernels.cpu import FrameForward
+from instrument.kernels import cpu
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch
 from instrument.signals import ClassPrediction, ContinuousPrediction, Features, FloatArray, Prediction
@@ -29,6 +30,15 @@ class ModelStatus:
     is_running: bool
     reason: str | None
     """Why it is not running, in words."""
+    backend: str | None = None
+    """What runs it: `numpy`, `onnxruntime packed`..."""
+    backend_us: Mapping[str, float] = field(default_factory=dict)
+    """Microseconds a frame of each backend that was measured to choose it."""
+    backends_refused: Mapping[str, str] = field(default_factory=dict)
+    bits: int | None = None
+    """Of its weights."""
+    drift: Mapping[str, float] | None = None
+    """How far that puts its controls from those of the exact weights, of their range: `rms`, `worst_jump`."""
 
 
 def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
@@ -88,9 +98,14 @@ class Predictor:
                 classes=model.classes if model else (),
                 is_running=reason is None,
                 reason=reason,
+                bits=model.network.bits if model else None,
+                drift=model.training.get("drift") if model else None,
             )
         self._status = status
         self._runners = tuple(runners)
+        unsettled = [runner for runner in runners if runner.candidates]
+        if unsettled:
+            threading.Thread(target=_settle, args=(unsettled,), name="backends", daemon=True).start()
 
     def predict(self, features: Features, is_tracked: bool) -> Prediction:
         """What the running models say about one frame; nothing without a body.
@@ -113,10 +128,20 @@ class Predictor:
 
     def status(self) -> tuple[ModelStatus, ...]:
         """One for every output of the patch, in its order."""
-        return tuple(
-            one if one.output in self.enabled or not one.is_running else _switched_off(one)
-            for one in self._status.values()
-        )
+        chosen = {runner.output: runner.choice for runner in self._runners}
+        described = []
+        for one in self._status.values():
+            if choice := chosen.get(one.output):
+                one = replace(
+                    one,
+                    backend=choice.backend,
+                    backend_us=choice.microseconds,
+                    backends_refused=choice.refused,
+                )
+            if one.is_running and one.output not in self.enabled:
+                one = replace(one, is_running=False, reason="switched off")
+            described.append(one)
+        return tuple(described)
 
 
 class _Runner:
@@ -128,12 +153,18 @@ class _Runner:
         self._low, self._span = model.low, model.high - model.low
         self._columns = None if np.array_equal(columns, np.arange(feature_count)) else columns
         self._picked = np.empty(len(columns), dtype=np.float32)
-        self._forward = FrameForward(model.layers)
+        self.candidates = cpu.candidates(model.network)
+        self.choice = cpu.plain(model.network)
+        self._network = model.network
+
+    def settle(self) -> None:
+        """Measures, from another thread, what runs this model fastest; frames go on and then use that."""
+        self.choice = cpu.choose(self._network, self.candidates)
 
     def predict(self, values: FloatArray) -> ClassPrediction | ContinuousPrediction | None:
         if self._columns is not None:
             values = values.take(self._columns, out=self._picked, mode="clip")  # other modes make a copy first
-        given = self._forward(values)
+        given = self.choice.forward(values)
         if not self._classes:
             value = float(given[0])
             if not math.isfinite(value):
@@ -147,15 +178,9 @@ class _Runner:
         return ClassPrediction(classes=self._classes, confidences=confidences)
 
 
-def _switched_off(status: ModelStatus) -> ModelStatus:
-    return ModelStatus(
-        output=status.output,
-        kind=status.kind,
-        model_id=status.model_id,
-        classes=status.classes,
-        is_running=False,
-        reason="switched off",
-    )
+def _settle(runners: list[_Runner]) -> None:
+    for runner in runners:
+        runner.settle()
 
 
 def _first_difference(had: tuple[str, ...], wanted: tuple[str, ...]) -> str:

@@ -24,7 +24,7 @@ def status_text(status: dict[str, Any]) -> str:
         lines.append(f"  PROBLEM   {problem}")
     for output in status["outputs"]:
         state = (", ".join(output["classes"]) or "runs") if output["running"] else f"silent: {output['why_not']}"
-        lines.append(f"  output    {output['name']} ({output['kind']}): {state}")
+        lines.append(f"  output    {output['name']} ({output['kind']}): {state}{_how_it_runs(output)}")
     for name, destination in status["destinations"].items():
         trouble = f"; {destination['reason']}" if destination["reason"] else ""
         lines.append(
@@ -106,6 +106,17 @@ def answer_text(address: str, values: Sequence[object]) -> str:
         else:
             parts.append(readers[address](given) if address in readers else json.dumps(given, indent=2))
     return " ".join(parts) or "done"
+
+
+def _how_it_runs(output: dict[str, Any]) -> str:
+    """Backend, bits and drift of an output that runs."""
+    if not output["backend"]:
+        return ""
+    drift = output["drift"] or {}
+    heard = "".join(
+        f", {name} drift {drift[key]:.2%}" for name, key in (("rms", "rms"), ("worst", "worst_jump")) if key in drift
+    )
+    return f" [{output['backend']}, {output['bits']} bits{heard}]"
 
 
 def figures_text(figures: dict[str, Any], indent: int = 0) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from instrument.clock import Clock, now_s
 from instrument.features import extract, feature_columns, feature_fingerprint, feature_names, with_inputs
 from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, TrainingError, fit
+from instrument.models.quantize import Calibration, calibrate
 from instrument.models.trained import TrainedModel, save_model, too_large
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
@@ -225,6 +226,17 @@ def _train(
         on_progress=lambda progress: on_progress(output.name, progress),
         is_cancelled=is_cancelled,
     )
+    packed = calibrate(
+        fitted.bare,
+        fitted.shift,
+        fitted.gain,
+        dataset.examples.values,
+        is_class=bool(dataset.classes),
+        bits=output.bits,
+        insist=output.insist,
+        seed=output.seed,
+        is_cancelled=is_cancelled,
+    )
     return TrainedModel(
         output=output.name,
         kind=output.kind,
@@ -235,14 +247,14 @@ def _train(
         feature_fingerprint=feature_fingerprint(patch, output),
         hidden=output.hidden,
         seed=output.seed,
-        layers=fitted.layers,
-        training=_summary(dataset, fitted, clock() - started_s),
+        network=packed.network,
+        training=_summary(dataset, fitted, packed, clock() - started_s),
     )
 
 
-def _summary(dataset: Dataset, fitted: Fitted, seconds: float) -> dict[str, Any]:
+def _summary(dataset: Dataset, fitted: Fitted, packed: Calibration, seconds: float) -> dict[str, Any]:
     """How training went, as JSON keeps it."""
-    examples, notes = dataset.examples, [*dataset.notes, *fitted.notes]
+    examples, notes = dataset.examples, [*dataset.notes, *fitted.notes, *packed.notes]
     validation: dict[str, Any] | None = None
     if fitted.validation is None:
         notes.append("too few frames to hold any out, so there is no score; record more takes")
@@ -270,6 +282,9 @@ def _summary(dataset: Dataset, fitted: Fitted, seconds: float) -> dict[str, Any]
         "steps": fitted.steps,
         "loss": round(fitted.loss, 6),
         "validation": validation,
+        "bits": packed.network.bits,
+        "packed_by": packed.method,
+        "drift": {"rms": round(packed.drift.rms, 6), "worst_jump": round(packed.drift.worst_jump, 6)},
         "seconds": round(seconds, 4),
         "notes": notes,
     }

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.kernels.cpu import FloatArray, Layer, forward
+from instrument.kernels.cpu import Layer, forward
+from instrument.kernels.packing import FloatArray
 from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.holdout import Holdout, hold_out
 from instrument.models.mlp import Mlp
@@ -95,6 +96,13 @@ class Fitted:
     """A trained network."""
 
     layers: tuple[Layer, ...]
+    """What runs on values as they come: the standardisation is in the first layer."""
+    bare: tuple[Layer, ...]
+    """The same network on (values - shift) * gain."""
+    shift: FloatArray
+    """(F,)"""
+    gain: FloatArray
+    """(F,); 0 for a feature that never changes."""
     loss: float
     """Mean over the last tenth of the steps, noise and smoothing included."""
     steps: int
@@ -175,6 +183,9 @@ def _fit(
         raise _Diverged("a layer in which no unit answers to anything")
     return Fitted(
         layers=layers,
+        bare=final.bare(),
+        shift=final.shift,
+        gain=final.gain,
         loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
         steps=recipe.steps,
         validation=_validation(trial.layers(), unseen, held) if trial else None,
@@ -190,8 +201,8 @@ class _Fit:
         count, features = examples.values.shape
         batches = recipe.steps * BATCH
         self._recipe = recipe
-        self._mean, self._scale = _standardisation(examples.values)
-        self._values = np.clip((examples.values - self._mean) * self._scale, -_FARTHEST, _FARTHEST)
+        self.shift, self.gain = _standardisation(examples.values)
+        self._values = np.clip((examples.values - self.shift) * self.gain, -_FARTHEST, _FARTHEST)
         if examples.class_count:
             off = recipe.smoothing / examples.class_count
             self._targets = np.full((examples.class_count, examples.class_count), off, dtype=np.float32)
@@ -232,10 +243,17 @@ class _Fit:
     def layers(self) -> tuple[Layer, ...]:
         """The network with the standardisation in its first layer."""
         (weights, biases), *rest = self._network.layers
-        folded = weights * self._scale[:, None].astype(np.float64)
-        moved = biases - self._mean.astype(np.float64) @ folded
+        folded = weights * self.gain[:, None].astype(np.float64)
+        moved = biases - self.shift.astype(np.float64) @ folded
         first = (folded.astype(np.float32), moved.astype(np.float32))
         return first, *((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in rest)
+
+    def bare(self) -> tuple[Layer, ...]:
+        """The network without its standardisation."""
+        return tuple(
+            (weights.astype(np.float32, copy=True), biases.astype(np.float32, copy=True))
+            for weights, biases in self._network.layers
+        )
 
 
 def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:

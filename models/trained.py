@@ -1,4 +1,4 @@
-"""A trained model and its two files: weights in `NAME.safetensors`, all that they mean in `NAME.json`.
+"""A trained model and its two files: packed weights in `NAME.safetensors`, all that they mean in `NAME.json`.
 
 Opening a stranger's model cannot run code: the files hold numbers and text, and whatever does not
 fit together is refused before memory is taken for it.
@@ -16,10 +16,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from instrument.kernels.cpu import Layer
+from instrument.kernels.packing import PackedNetwork, PackingError, from_tensors, most_bytes
 from instrument.models.mlp import parameter_count
 
-FORMAT = 1
+FORMAT = 2
+"""1 kept weights as float32."""
 _MOST_JSON_BYTES = 1 << 24
 _MOST_PARAMETERS = 1 << 26
 _MOST_HEADER_BYTES = 1 << 20
@@ -45,10 +46,10 @@ class TrainedModel:
     hidden: tuple[int, ...]
     activation: str = "relu"
     seed: int
-    layers: tuple[Layer, ...]
-    """(weights (inputs, outputs), biases (outputs,)) of each layer, standardisation included."""
+    network: PackedNetwork
+    """What is played: packed weights, standardisation included."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """How it was trained, to be shown only: examples, takes, loss, validation, notes."""
+    """How it was trained, to be shown only: examples, takes, loss, validation, bits, drift, notes."""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -59,9 +60,8 @@ class TrainedModel:
     def model_id(self) -> str:
         """16 hexadecimal digits that change with the weights and with what they mean."""
         digest = hashlib.sha256(json.dumps(_meaning(self), sort_keys=True).encode())
-        for weights, biases in self.layers:
-            digest.update(weights.tobytes())
-            digest.update(biases.tobytes())
+        for array in self.network.tensors().values():
+            digest.update(array.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -70,10 +70,7 @@ def save_model(model: TrainedModel, path: Path) -> None:
 
     Should only one of the two be replaced (power cut), `load_model` notices, as `model_id` covers both.
     """
-    tensors = {}
-    for index, (weights, biases) in enumerate(model.layers):
-        tensors[f"layer{index}.weights"] = np.ascontiguousarray(weights)
-        tensors[f"layer{index}.biases"] = biases
+    tensors = {name: np.ascontiguousarray(array) for name, array in model.network.tensors().items()}
     text = json.dumps(
         {**_meaning(model), "model_id": model.model_id, "training": model.training},
         indent=1,
@@ -93,7 +90,7 @@ def load_model(path: Path) -> TrainedModel:
     described = _read_json(path.with_suffix(".json"))
     fields = _Fields(path.with_suffix(".json"), described)
     if described.get("format") != FORMAT:
-        fields.fail("format", f"{FORMAT}; a newer version of this program may have written it")
+        fields.fail("format", f"{FORMAT}; another version of this program has written it")
     kind = fields.text("kind")
     if kind not in ("class", "continuous"):
         fields.fail("kind", "class or continuous")
@@ -123,7 +120,7 @@ def load_model(path: Path) -> TrainedModel:
         feature_fingerprint=fields.text("feature_fingerprint"),
         hidden=tuple(hidden),
         seed=fields.integer("seed"),
-        layers=_read_layers(path, widths),
+        network=_read_network(path, widths),
         training=training,
     )
     if model.model_id != described.get("model_id"):
@@ -184,28 +181,39 @@ def _read_json(path: Path) -> dict[str, Any]:
     return described
 
 
-def _read_layers(path: Path, widths: tuple[int, ...]) -> tuple[Layer, ...]:
+def _read_network(path: Path, widths: tuple[int, ...]) -> PackedNetwork:
     if reason := too_large(widths):
         raise ModelError(f"{path}: {reason}")
-    content = _read(path, 4 * parameter_count(widths) + _MOST_HEADER_BYTES)
+    content = _read(path, most_bytes(widths) + _MOST_HEADER_BYTES)
     try:
         tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not safetensors weights ({error}); train again") from None
+    ends = []
+    for name in ("input.shift", "input.gain"):
+        array = tensors.pop(name, None)
+        if array is None or array.dtype != np.float32 or array.shape != widths[:1]:
+            came = "nothing" if array is None else f"{array.dtype} {array.shape}"
+            raise ModelError(f"{path}: {name}: {came}; allowed: float32 {widths[:1]}; train again")
+        if not np.isfinite(array).all():
+            raise ModelError(f"{path}: {name} has numbers that are not finite; train again")
+        ends.append(array)
     layers = []
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
-        weights = tensors.pop(f"layer{index}.weights", None)
-        biases = tensors.pop(f"layer{index}.biases", None)
-        for array, shape in ((weights, (inputs, outputs)), (biases, (outputs,))):
-            if array is None or array.dtype != np.float32 or array.shape != shape:
-                came = "nothing" if array is None else f"{array.dtype} {array.shape}"
-                raise ModelError(f"{path}: layer {index}: {came}; allowed: float32 {shape}; train again")
-            if not np.isfinite(array).all():
-                raise ModelError(f"{path}: layer {index} has weights that are not finite; train again")
-        layers.append((weights, biases))
+        start = f"layer{index}."
+        named = {name[len(start) :]: tensors.pop(name) for name in list(tensors) if name.startswith(start)}
+        try:
+            layer = from_tensors(named)
+        except PackingError as error:
+            raise ModelError(f"{path}: layer {index}: {error}; train again") from None
+        if (layer.inputs, layer.outputs) != (inputs, outputs):
+            raise ModelError(
+                f"{path}: layer {index} is {layer.inputs} x {layer.outputs}; allowed: {inputs} x {outputs}; train again"
+            )
+        layers.append(layer)
     if tensors:
         raise ModelError(f"{path}: tensors that do not belong there: {', '.join(sorted(tensors)[:5])}; train again")
-    return tuple(layers)
+    return PackedNetwork(shift=ends[0], gain=ends[1], layers=tuple(layers))
 
 
 def _is_text(value: object) -> bool:

@@ -11,8 +11,18 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from instrument.kernels.packing import PackedNetwork
+from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
 
+NETWORK = PackedNetwork(
+    shift=np.arange(3, dtype=np.float32),
+    gain=np.ones(3, dtype=np.float32),
+    layers=(
+        round_to_nearest(np.arange(12).reshape(3, 4), np.ones(4), bits=8),
+        round_to_nearest(np.arange(8).reshape(4, 2), np.zeros(2), bits=4),
+    ),
+)
 MODEL = TrainedModel(
     output="pose",
     kind="class",
@@ -21,10 +31,7 @@ MODEL = TrainedModel(
     feature_fingerprint="f00d",
     hidden=(4,),
     seed=3,
-    layers=(
-        (np.arange(12, dtype=np.float32).reshape(3, 4), np.ones(4, dtype=np.float32)),
-        (np.arange(8, dtype=np.float32).reshape(4, 2), np.zeros(2, dtype=np.float32)),
-    ),
+    network=NETWORK,
     training={"examples": 7, "notes": ["ärmel"]},
 )
 
@@ -51,9 +58,12 @@ def reweigh(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_a_model_comes_back_as_it_was_saved(path: Path) -> None:
     loaded = load_model(path)
-    assert replace(loaded, layers=()) == replace(MODEL, layers=())
-    for layer, wanted in zip(loaded.layers, MODEL.layers, strict=True):
-        assert [array.tobytes() for array in layer] == [array.tobytes() for array in wanted]
+    assert replace(loaded, network=NETWORK) == MODEL
+    came, wanted = loaded.network.tensors(), NETWORK.tensors()
+    assert came.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert (came[name].dtype, came[name].shape) == (array.dtype, array.shape)
+        assert came[name].tobytes() == array.tobytes()
     assert loaded.model_id == MODEL.model_id
 
 
@@ -74,14 +84,13 @@ def test_both_files_name_the_model(path: Path) -> None:
 
 
 def test_the_id_changes_with_the_weights_and_with_their_meaning() -> None:
-    weights, biases = MODEL.layers[0]
-    other = replace(MODEL, layers=((weights + 1, biases), MODEL.layers[1]))
+    other = replace(MODEL, network=replace(NETWORK, shift=NETWORK.shift + 1))
     renamed = replace(MODEL, classes=("arms up", "rest"))
     assert len({MODEL.model_id, other.model_id, renamed.model_id}) == 3
 
 
 def test_weights_of_another_model_are_refused(path: Path) -> None:
-    reweigh(path, lambda tensors: tensors["layer0.weights"].__imul__(2))
+    reweigh(path, lambda tensors: tensors["layer0.codes"].__imul__(-1))
     with pytest.raises(ModelError, match="the weights do not belong"):
         load_model(path)
 
@@ -128,7 +137,7 @@ def test_a_weights_file_larger_than_its_network_is_not_read(path: Path) -> None:
 
 
 def test_a_header_that_promises_huge_tensors_is_refused(path: Path) -> None:
-    header = b'{"layer0.weights":{"dtype":"F32","shape":[4000000000,4000000000],"data_offsets":[0,64]}}'
+    header = b'{"layer0.codes":{"dtype":"F32","shape":[4000000000,4000000000],"data_offsets":[0,64]}}'
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x00" * 64)
     with pytest.raises(ModelError, match="not safetensors"):
         load_model(path)
@@ -137,12 +146,19 @@ def test_a_header_that_promises_huge_tensors_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda tensors: tensors.pop("layer1.biases"), "layer 1: nothing"),
+        (lambda tensors: tensors.pop("layer1.biases"), "layer 1: has codes"),
+        (lambda tensors: tensors.pop("layer0.format"), "layer 0: there is no `format`"),
+        (lambda tensors: tensors.pop("input.gain"), "input.gain: nothing"),
+        (lambda tensors: tensors["input.gain"].fill(np.nan), "input.gain has numbers that are not finite"),
+        (lambda tensors: tensors.update({"input.shift": np.zeros(2, np.float32)}), r"allowed: float32 \(3,\)"),
+        (lambda tensors: tensors["layer0.format"].__setitem__(3, 2), "layer 0 is 2 x 4; allowed: 3 x 4"),
+        (lambda tensors: tensors["layer0.format"].__setitem__(0, 9), "packed as format 9"),
+        (lambda tensors: tensors["layer1.zeros"].fill(200), "zero of 200"),
         (lambda tensors: tensors.update(extra=np.zeros(1, dtype=np.float32)), "extra"),
         (lambda tensors: tensors.update({"layer0.biases": np.zeros(4)}), "float64"),
         (lambda tensors: tensors.update({"layer0.biases": np.zeros(5, dtype=np.float32)}), r"\(5,\)"),
         (lambda tensors: tensors["layer0.biases"].fill(np.nan), "not finite"),
-        (lambda tensors: tensors["layer1.weights"].fill(np.inf), "not finite"),
+        (lambda tensors: tensors["layer1.scales"].fill(np.inf), "not finite"),
     ],
 )
 def test_weights_that_are_not_the_network_s_are_refused(path: Path, change: Callable[[Any], object], said: str) -> None:
@@ -151,7 +167,8 @@ def test_weights_that_are_not_the_network_s_are_refused(path: Path, change: Call
         load_model(path)
 
 
-def test_a_newer_format_is_refused_by_number(path: Path) -> None:
-    rewrite(path, lambda described: described.update(format=2))
-    with pytest.raises(ModelError, match="format is 2; allowed: 1"):
+@pytest.mark.parametrize("there", [1, 3])
+def test_another_format_is_refused_by_number(path: Path, there: int) -> None:
+    rewrite(path, lambda described: described.update(format=there))
+    with pytest.raises(ModelError, match=f"format is {there}; allowed: 2"):
         load_model(path)

@@ -77,6 +77,7 @@ def test_a_syntax_error_names_file_and_line() -> None:
         ("[[output]]\nname = 'a b'\n", "line 11: output.3.name: 'a b'; allowed: letters"),
         ("[[output]]\nname = 'x'\nfeatures = ['numbers']\n", "line 12: output.3.features: 'numbers'; allowed: any of"),
         ("[[output]]\nname = 'x'\nrange = [1, 0]\n", "line 12: output.3.range: 1..0; allowed: low below high"),
+        ("[[output]]\nname = 'x'\nbits = 5\n", "line 12: output.3.bits: 5; allowed: 8 or 4"),
         ("[[route]]\nfrom = 'lft'\nosc = '/a'\n", "line 11: route.1.from: output 'lft'; allowed: one of posture, lift"),
         ("[[route]]\nfrom = 'posture.down'\nosc = '/a'\n", "class 'down'; allowed: one of rest, up"),
         ("[[route]]\nfrom = 'lift'\nosc = 'a'\n", "line 12: route.1.osc: address 'a'; allowed: an OSC address"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from instrument.features import feature_columns, feature_fingerprint, feature_names
+from instrument.kernels import cpu
+from instrument.kernels.packing import PackedNetwork
+from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch, parse_patch
 from instrument.predictor import Predictor, fits
@@ -47,7 +51,11 @@ def model(patch: Patch, output: Output, weights: list[list[float]]) -> TrainedMo
         feature_fingerprint=feature_fingerprint(patch, output),
         hidden=(),
         seed=0,
-        layers=((rows, np.zeros(rows.shape[1], dtype=np.float32)),),
+        network=PackedNetwork(
+            shift=np.zeros(len(rows), dtype=np.float32),
+            gain=np.ones(len(rows), dtype=np.float32),
+            layers=(round_to_nearest(rows, np.zeros(rows.shape[1]), bits=8),),
+        ),
     )
 
 
@@ -144,6 +152,36 @@ def test_status_names_model_and_classes(predictor: Predictor) -> None:
     )
 
 
+def test_status_says_what_runs_a_model_with_how_many_bits_and_what_drift(predictor: Predictor) -> None:
+    drift = {"rms": 0.001, "worst_jump": 0.004}
+    predictor.replace({"pose": replace(POSE, training={"drift": drift})})
+    pose, cutoff = predictor.status()
+    assert (pose.backend, pose.bits, pose.drift) == ("numpy", 8, drift)
+    assert (cutoff.backend, cutoff.bits, cutoff.drift) == (None, None, None)
+
+
+def test_another_backend_takes_over_between_two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = threading.Event()
+
+    def choose(network: PackedNetwork, candidates: cpu.Candidates) -> cpu.Choice:
+        tried.wait(5)
+        return cpu.Choice(forward=candidates["other"](), backend="other", microseconds={"other": 1.0}, refused={})
+
+    seven = np.array([0.5], dtype=np.float32)
+    monkeypatch.setattr(cpu, "candidates", lambda network: {"other": lambda: lambda values: seven})
+    monkeypatch.setattr(cpu, "choose", choose)
+    predictor = Predictor(PATCH_READ)
+    predictor.replace({"cutoff": CUTOFF})
+    frame = features(0, 0, 0, 0, 0, 0)
+    assert predictor.predict(frame, True).outputs["cutoff"] == ContinuousPrediction(value=100.0)
+    tried.set()
+    for thread in threading.enumerate():
+        if thread.name == "backends":
+            thread.join(5)
+    assert predictor.predict(frame, True).outputs["cutoff"] == ContinuousPrediction(value=200.0)
+    assert predictor.status()[1].backend == "other"
+
+
 def test_a_model_that_does_not_fit_is_not_run_and_says_why(predictor: Predictor) -> None:
     predictor.replace({"pose": replace(POSE, kind="continuous")})
     assert predictor.predict(features(0, 0, 0, 0, 0, 0), True).outputs == {}
@@ -179,5 +217,5 @@ def test_another_range_does_not_fit() -> None:
 
 
 def test_the_predictor_does_not_import_torch() -> None:
-    code = "import instrument.predictor, sys; sys.exit('torch' in sys.modules)"
+    code = "import instrument.predictor, sys; sys.exit(bool({'torch', 'triton', 'onnxruntime'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from playing import playing
 
-from instrument.report import answer_text, figures_text, status_text, takes_text, training_text
+from instrument.report import _how_it_runs, answer_text, figures_text, status_text, takes_text, training_text
 
 
 def test_the_status_of_an_instrument_that_plays_is_text_a_person_reads(tmp_path: Path) -> None:
@@ -101,3 +101,10 @@ def test_a_real_training_is_readable(tmp_path: Path) -> None:
 
 def test_no_takes_are_said_to_be_none() -> None:
     assert takes_text([]) == "no takes yet"
+
+
+def test_an_output_says_what_runs_it_with_how_many_bits_and_what_drift() -> None:
+    output = {"backend": "numpy", "bits": 8, "drift": {"rms": 0.0021, "worst_jump": 0.017}}
+    assert _how_it_runs(output) == " [numpy, 8 bits, rms drift 0.21%, worst drift 1.70%]"
+    assert _how_it_runs(output | {"drift": None}) == " [numpy, 8 bits]"
+    assert _how_it_runs({"backend": None}) == ""

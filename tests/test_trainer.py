@@ -14,7 +14,9 @@ import numpy as np
 import psutil
 import pytest
 
+from instrument.kernels.packing import PackedNetwork
 from instrument.models.fitting import Cancelled, Progress
+from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import TrainedModel, load_model
 from instrument.osc import decode, encode
 from instrument.project import Project
@@ -31,7 +33,11 @@ MODEL = TrainedModel(
     feature_fingerprint="f00d",
     hidden=(),
     seed=0,
-    layers=((np.zeros((1, 2), dtype=np.float32), np.zeros(2, dtype=np.float32)),),
+    network=PackedNetwork(
+        shift=np.zeros(1, dtype=np.float32),
+        gain=np.ones(1, dtype=np.float32),
+        layers=(round_to_nearest(np.zeros((1, 2)), np.zeros(2), bits=8),),
+    ),
     training={"examples": 7, "notes": ["a note " * 20]},
 )
 TRAINED = ProjectTraining(models={"pose": MODEL}, refused={"cutoff": "no takes"}, seconds=0.25)

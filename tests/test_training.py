@@ -120,6 +120,21 @@ def test_the_files_say_how_training_went(written: TakeWriter) -> None:
     assert summary["validation"]["split"] == "takes"
     assert summary["validation"]["by_take"] == {"3": 1.0, "4": 1.0}
     assert summary["notes"] == []
+    assert (summary["bits"], summary["packed_by"]) == (8, "round")
+    assert 0 <= summary["drift"]["rms"] <= summary["drift"]["worst_jump"] < 0.02
+
+
+@pytest.mark.parametrize(("insist", "bits"), [("false", 8), ("true", 4)])
+def test_four_bits_that_would_be_heard_need_insisting(
+    written: TakeWriter, monkeypatch: pytest.MonkeyPatch, insist: str, bits: int
+) -> None:
+    monkeypatch.setattr("instrument.models.quantize.MOST_WORST_JUMP", 1e-9)
+    written.patch(CLASSES.replace("[[output]]", f"[[output]]\nbits = 4\ninsist = {insist}"))
+    for name, at in (("rest", 0.0), ("up", 3.0)) * 2:
+        written.take({"pose": name}, at=at)
+    model = written.train().models["pose"]
+    assert model.network.bits == model.training["bits"] == bits
+    assert "4 bits move a control by" in model.training["notes"][0]
 
 
 def test_training_again_gives_the_same_weights(written: TakeWriter) -> None:
