@@ -224,13 +224,15 @@ class Commands:
         return None
 
     def takes(self) -> Answer:
-        with TakeStore.open(self._engine.project.takes_file, readonly=True) as store:
-            rows = [take_row(take) for take in store.takes()]
-        text = json.dumps(rows)
-        while len(text) > 60_000:  # what fits into a datagram: the newest takes
-            rows = rows[len(rows) // 10 + 1 :]
+        def listed(rows: list[dict[str, Any]]) -> list[Value]:
             text = json.dumps(rows)
-        return [text]
+            while len(text) > 60_000:  # what fits into a datagram: the newest takes
+                rows = rows[len(rows) // 10 + 1 :]
+                text = json.dumps(rows)
+            return [text]
+
+        # Read where they are written, for opening a large file would hold up a frame.
+        return self._edit(lambda store: [take_row(take) for take in store.takes()], listed)
 
     def takes_delete(self, *takes: int) -> Answer:
         return self._edit(lambda store: store.delete(takes), lambda _: [len(takes)])
