@@ -195,8 +195,10 @@ def _bare_mediapipe(source: str, seconds: float) -> dict[str, float]:
     import cv2
     from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
 
+    from instrument.engine_process import silence_native_logs
     from instrument.tracker import pose_landmarker
 
+    silence_native_logs()
     arrived = threading.Event()
     frames = open_source(source, width_px=Listen().width_px, on_frame=arrived.set)
     landmarker = pose_landmarker(assets.path("pose.task"))

@@ -5,6 +5,8 @@ hangs, and the device is opened afresh for as long as it takes.
 """
 
 import logging
+import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import cv2
 
 from instrument import clock
 from instrument.signals import Frame
-from instrument.source import IS_LINUX, NewestFrame, OnFrame, SourceStatus, ignore
+from instrument.source import NewestFrame, OnFrame, SourceStatus, ignore
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +23,17 @@ STALL_S = 1.0
 """No picture for this long means the camera is lost."""
 OPEN_S = 8.0
 """A device that has not opened by then is tried again; slow cameras need several seconds."""
-BACKOFF_S = (0.25, 0.5, 1.0)
+STREAM_OPEN_S = 0.75
+"""So is a network stream that has played before: one that says nothing may be back for the next caller."""
+BACKOFF_S = (0.25, 0.5, 0.75)
 """Pauses between attempts to open it again; the last one is repeated for ever."""
-FORGOTTEN_READERS = 4
+FORGOTTEN_READERS = 6
 """Hung readers that may be left behind before we wait for one of them to end."""
 
 
 def is_there(index: int) -> bool:
     """Whether that camera opens. May take a second or two."""
-    if IS_LINUX and not Path(f"/dev/video{index}").exists():
+    if sys.platform.startswith("linux") and not Path(f"/dev/video{index}").exists():
         return False
     capture = cv2.VideoCapture(index)
     try:
@@ -50,7 +54,8 @@ class LiveSource:
     """A camera or a network stream, noticed within 1.5 s when it stops and picked up when it is back."""
 
     def __init__(self, device: int | str, *, width_px: int = 640, on_frame: OnFrame = ignore) -> None:
-        self.name = f"camera:{device}" if isinstance(device, int) else device
+        # Without user and password, for the name goes into takes, logs and status.
+        self.name = f"camera:{device}" if isinstance(device, int) else re.sub(r"//[^/@]*@", "//", device)
         self._device = device
         self._width_px = width_px
         self._newest = NewestFrame(on_frame)
@@ -80,13 +85,15 @@ class LiveSource:
     def _keep_open(self) -> None:
         attempt = 0
         while not self._closing.is_set():
-            reader = _Reader(self._device, self._width_px, self._newest)
+            is_known_stream = isinstance(self._device, str) and self._newest.frames > 0
+            open_s = STREAM_OPEN_S if is_known_stream else OPEN_S
+            reader = _Reader(self._device, self._width_px, self._newest, open_s)
             self._readers = [one for one in self._readers if one.is_alive()] + [reader]
             reader.start()
             while not self._closing.wait(0.05) and (trouble := reader.trouble()) is None:
                 if reader.has_read and self._state != "playing":
                     if self._state == "lost":
-                        log.warning("%s is back", self.name)
+                        log.info("%s is back", self.name)
                     self._state, self._detail, attempt = "playing", "", 0
             reader.is_abandoned = True
             if self._closing.is_set():
@@ -106,8 +113,9 @@ class LiveSource:
 class _Reader(threading.Thread):
     """One attempt at a device, from opening to the first failure. Ends when abandoned, once it can."""
 
-    def __init__(self, device: int | str, width_px: int, newest: NewestFrame) -> None:
+    def __init__(self, device: int | str, width_px: int, newest: NewestFrame, open_s: float) -> None:
         super().__init__(name="camera reader", daemon=True)
+        self._open_s = open_s
         self._device = device
         self._width_px = width_px
         self._newest = newest
@@ -119,7 +127,7 @@ class _Reader(threading.Thread):
     def trouble(self) -> str | None:
         """What is wrong, or None while all is well."""
         silent_s = clock.now_s() - self._heard_at_s
-        if self._trouble is None and silent_s > (STALL_S if self.has_read else OPEN_S):
+        if self._trouble is None and silent_s > (STALL_S if self.has_read else self._open_s):
             return f"no picture for {silent_s:.1f} s"
         return self._trouble
 

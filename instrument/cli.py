@@ -90,6 +90,7 @@ def play(
     ] = "127.0.0.1",
 ) -> None:
     """Play, until Ctrl-C: from the camera, or the demo performer, to OSC and MIDI."""
+    from instrument.logs import set_up_logging
     from instrument.patch import PatchError, parse_host_port, read_patch
     from instrument.projects import ProjectError, find_project
     from instrument.supervisor import Supervisor
@@ -100,7 +101,7 @@ def play(
     except ValueError as error:
         _fail(error, WRONG_WORDS)
     try:
-        found = find_project(project)
+        found = find_project(project, source=source)
         patch = read_patch(found.patch_file).sending_to(out_address)
     except (ProjectError, PatchError, OSError) as error:
         _fail(error)
@@ -112,6 +113,7 @@ def play(
         "in_port": in_port,
         "is_once": once,
     }
+    set_up_logging()
     is_interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
     supervisor = Supervisor(options, say=print if is_interactive else None)
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
@@ -144,12 +146,17 @@ def new(
 ) -> None:
     """Make a project of your own: a folder with a patch to edit, and its takes."""
     from instrument.projects import ProjectError, new_project
+    from instrument.takes import TakesError, TakeStore
 
     try:
         project = new_project(name.expanduser(), from_)
-    except (ProjectError, OSError) as error:
+        with TakeStore.open(project.takes_file, readonly=True) as store:
+            count = len(store.takes())
+    except (ProjectError, TakesError, OSError) as error:
         _fail(error)
-    typer.echo(f"{project.folder} is made. Its patch.toml is yours to edit; play it with: instrument play {name}")
+    typer.echo(
+        f"{project.folder} is made, with {count} takes. Edit its patch.toml; play it with: instrument play {name}"
+    )
 
 
 @app.command()
@@ -182,15 +189,15 @@ def send(
         _fail(error, WRONG_WORDS)
     with Client(port=port) as client:
         if not command.is_answered:
-            client.send(address, *values)
+            client.send(command.address, *values)
             return
         try:
-            answer = client.ask(address, *values, timeout_s=timeout)
+            answer = client.ask(command.address, *values, timeout_s=timeout)
         except CommandFailed as error:
             _fail(error)
         except NoAnswer as error:
             _fail(error, NO_ANSWER)
-    typer.echo(answer_text(address, answer))
+    typer.echo(answer_text(command.address, answer))
 
 
 @app.command()
@@ -317,6 +324,7 @@ def bench_latency(
     """Measure every stage from a frame's arrival to the datagram, and bare MediaPipe beside it."""
     from instrument.bench import BenchError, latency
 
+    typer.echo(f"measuring for {seconds:g} s, then MediaPipe alone ...", err=True)
     try:
         figures = latency(source, seconds)
     except BenchError as error:

@@ -23,6 +23,7 @@ class Client:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((host, port))
         self._where = f"{host}:{port}"
+        self._is_refused = False
 
     def __enter__(self) -> "Client":
         return self
@@ -51,16 +52,22 @@ class Client:
                 if answer == "/fail":
                     raise CommandFailed(str(values[1]) if len(values) > 1 else "no reason given")
                 return values[1:]
-        raise NoAnswer(f"no answer from {self._where} within {timeout_s:g} s; is `instrument play` running there?")
+        if self._is_refused:
+            raise NoAnswer(f"nothing listens on {self._where}; start it with `instrument play`, or give its --port")
+        raise NoAnswer(f"no answer from {self._where} within {timeout_s:g} s")
 
     def messages(self, timeout_s: float) -> Iterator[tuple[str, list[Value]]]:
         """Whatever arrives, until the time is up or nobody listens there."""
         end_s = time.monotonic() + timeout_s
+        self._is_refused = False
         while (left_s := end_s - time.monotonic()) > 0:
             self._socket.settimeout(left_s)
             try:
                 datagram = self._socket.recv(65536)
-            except (TimeoutError, ConnectionError):
+            except ConnectionError:
+                self._is_refused = True
+                return
+            except TimeoutError:
                 return
             try:
                 messages = osc.decode(datagram)

@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instrument import __version__
-from instrument.exchange import export_takes, import_takes
+from instrument.assets import AssetError
+from instrument.exchange import export_takes, read_takes
 from instrument.models.trained import ModelError, load_model
 from instrument.patch import Output, Patch, PatchError, parse_patch
 from instrument.patch_edit import add_table, remove_value, set_value
@@ -25,7 +27,7 @@ from instrument.protocol import Value
 from instrument.report import take_row
 from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
-from instrument.takes import TakesError, TakeStore, Target
+from instrument.takes import TakesError, TakeStore, Target, WholeTake
 from instrument.telemetry import LEASE_S
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class _Later:
 LATER = _Later()
 Answer = list[Value] | _Later | None
 
-_REFUSALS = (ValueError, KeyError, PatchError, SourceError, TakesError, ModelError, OSError)
+_REFUSALS = (ValueError, KeyError, PatchError, SourceError, TakesError, ModelError, AssetError, OSError)
 """What a command may raise to say no."""
 
 
@@ -128,16 +130,18 @@ class Commands:
     # Project and patch
 
     def project_open(self, folder: str) -> Answer:
+        self._must_be_local()
         self._engine.open_project(Path(folder).expanduser().resolve())
         return [self._engine.patch.name]
 
     def project_new(self, folder: str, patch: str) -> Answer:
-        if not self._is_local():
-            raise ValueError("only programs on this computer may make projects")
+        self._must_be_local()
         if patch not in patch_names():
             raise ValueError(f"no patch '{patch}'; there are: {', '.join(patch_names())}")
         path = Path(folder).expanduser().absolute()
-        return self._edit(lambda _: new_project(path, patch), lambda project: [str(project.folder)])
+        return self._answer_after(
+            self._engine.clerk.submit(new_project, path, patch), lambda project: [str(project.folder)]
+        )
 
     def project_reload(self) -> Answer:
         self._change_patch(self._engine.project.patch_file.read_text(encoding="utf-8"), is_saved=True)
@@ -148,7 +152,11 @@ class Commands:
         return None
 
     def patch_remove(self, key: str) -> Answer:
+        muted = set(self._engine.muted_routes)
         self._change_patch(remove_value(self._patch_text(), key))
+        if (removed := re.fullmatch(r"route\.(\d+)", key)) is not None:
+            gone = int(removed[1])
+            self._engine.mute_routes({one - (one > gone) for one in muted if one != gone})
         return None
 
     def patch_add(self, table: str, values: str) -> Answer:
@@ -168,8 +176,7 @@ class Commands:
         if not 1 <= number <= there:
             raise ValueError(f"no route {number}; there are {there}, the first is 1")
         muted = self._engine.muted_routes
-        muted.add(number) if is_muted else muted.discard(number)
-        self._engine.outputs.send(self._engine.routes.mute({one - 1 for one in muted}))
+        self._engine.mute_routes(muted | {number} if is_muted else muted - {number})
         return None
 
     def output_classes(self, output: str, *classes: str) -> Answer:
@@ -184,6 +191,7 @@ class Commands:
     # Source and performer
 
     def source(self, name: str) -> Answer:
+        self._must_be_local()
         self._engine.change_source(name)
         return [self._engine.source.status().name]
 
@@ -194,8 +202,9 @@ class Commands:
     # Takes
 
     def record(self, *pairs: Value) -> Answer:
-        self._engine.start_recording(self._targets(pairs))
-        return None
+        targets = self._targets(pairs)
+        self._engine.start_recording(targets)
+        return [", ".join(f"{name} {target}" for name, target in targets.items())]
 
     def record_timed(self, count_in_s: float, length_s: float, *pairs: Value) -> Answer:
         if not 0 <= count_in_s <= 3600 or not 0 <= length_s <= 24 * 3600:
@@ -260,17 +269,28 @@ class Commands:
         if not self._is_inside(path):
             raise ValueError(f"{path} is outside the project; name a file inside {self._engine.project.folder}")
 
-        def export(_: TakeStore) -> int:
+        def export() -> int:
             with TakeStore.open(takes_file, readonly=True) as store:
                 return export_takes(store, path)
 
-        return self._edit(export, lambda count: [count, str(path)])
+        return self._answer_after(self._engine.clerk.submit(export), lambda count: [count, str(path)])
 
     def takes_import(self, file: str) -> Answer:
         path = self._path(file)
         if not self._is_inside(path):
             raise ValueError(f"{path} is outside the project; put it into {self._engine.project.folder}")
-        return self._edit(lambda store: import_takes(store, path), lambda takes: [len(takes)])
+        call = self._call
+
+        def add(read: Future[list[WholeTake]]) -> None:
+            if (error := read.exception()) is not None:
+                self.fail(call, str(error))
+                return
+            self._call = call
+            self._edit(lambda store: store.add(read.result(), f"import {path.name}"), lambda takes: [len(takes)])
+
+        # Reading a large file takes a while, and must not keep what is recorded meanwhile from the disk.
+        self._engine.after(self._engine.clerk.submit(read_takes, path), add)
+        return LATER
 
     def undo(self) -> Answer:
         return self._edit(lambda store: store.undo(), lambda what: [what or "nothing to undo"])
@@ -408,6 +428,11 @@ class Commands:
         host = ipaddress.ip_address(self._call.sender[0].split("%")[0])
         return (getattr(host, "ipv4_mapped", None) or host).is_loopback
 
+    def _must_be_local(self) -> None:
+        """Raises ValueError when another computer asks for what concerns this one's files and devices."""
+        if not self._is_local():
+            raise ValueError("only programs on this computer may ask for this")
+
     def _output(self, name: str) -> Output:
         return self._engine.patch.output(name)
 
@@ -451,6 +476,10 @@ class Commands:
 
     def _edit(self, change: Callable[[TakeStore], Any], answer: Callable[[Any], list[Value]] = lambda _: []) -> _Later:
         """Has the takes' one writer make the change, and answers when it is on disk. Frames do not wait for it."""
+        return self._answer_after(self._engine.recorder.edit(change), answer)
+
+    def _answer_after(self, work: Future[Any], answer: Callable[[Any], list[Value]]) -> _Later:
+        """Answers whoever calls now when the work is done."""
         call = self._call
 
         def finish(future: Future[Any]) -> None:
@@ -460,7 +489,7 @@ class Commands:
             else:
                 self.done(call, *answer(future.result()))
 
-        self._engine.after(self._engine.recorder.edit(change), finish)
+        self._engine.after(work, finish)
         return LATER
 
     def _train(self, outputs: list[str], *, is_run_after: bool) -> None:
@@ -522,6 +551,9 @@ class Commands:
         source, target = self._engine.project.model_file(output.name), self._model_path(file)
         if not source.exists():
             raise ValueError(f"output '{output.name}' has no model yet; train first")
+        others = [one.name for one in self._engine.patch.outputs if one.name != output.name]
+        if target.resolve() in [self._engine.project.model_file(name).resolve() for name in others]:
+            raise ValueError(f"{target} is the model of another output; choose another name")
         described = target.with_suffix(".json")
         if described.exists() and not target.exists():
             raise ValueError(f"{described} is there already and belongs to no model; choose another name")

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ from instrument.mapping import RouteMap
 from instrument.midi import Midi
 from instrument.models.trained import ModelError, TrainedModel, load_model
 from instrument.outputs import Outputs
-from instrument.patch import Patch, PatchError, read_patch
+from instrument.patch import Patch, read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
 from instrument.recorder import Outcome, Recorder
-from instrument.server import Address, Call, Server
+from instrument.server import Call, Server
 from instrument.signals import ClassPrediction, FloatArray, Frame, Landmarks, OscSend, Prediction
-from instrument.source import NumbersSource, Source, open_source
+from instrument.source import NumbersSource, Source, SourceError, open_source
 from instrument.takes import TakeStore, Target
 from instrument.telemetry import Telemetry
 from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
@@ -44,8 +44,8 @@ LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
 PREVIEW_EVERY_S = 0.1
 LATENCY_EVERY_S = 0.5
-COMMANDS_PER_FRAME = 50
-"""More wait for the next frame, so that a flood of commands cannot hold one up for long."""
+COMMANDS_S = 0.002
+"""Commands that take longer together wait for the next frame, so that a flood cannot hold one up for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +60,15 @@ class EngineOptions:
     is_once: bool = False
     is_running: bool | None = None
     """What the engine before this one did, after a restart."""
+    auto_source: str | None = None
+    """What `auto` meant to that engine: a camera that is away for a moment is still the camera."""
 
 
 class Engine:
     """One playing instrument. Raises PatchError, SourceError, PortInUse or TakesError when it cannot start."""
 
-    # The rooms between source and outputs, made anew for every patch by `_build`
+    # The rooms, made by `_move_in` and `_build`
+    source: Source
     tracker: Tracker
     extractor: FeatureExtractor
     predictor: Predictor
@@ -92,12 +95,17 @@ class Engine:
         self._midi = midi
         self._report = report
         self._bell = threading.Event()
+        self.clerk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clerk")
+        """Does one after the other what takes long and concerns no frame: reading and writing files."""
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._outcome_callers: deque[list[Call]] = deque()
         """For each recording whose outcome has not come, those who wait for it."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._published_at_s = {"preview": 0.0, "latency": 0.0}
+        self._stops = 0
+        """How often playing was stopped, so that a training begun before does not start it again."""
+        self._wanted_source = ""
         self._source_state = ""
         self._recording_phase = "idle"
 
@@ -113,14 +121,18 @@ class Engine:
             self.telemetry = Telemetry(self.server.reply, now_s)
             self.trainer = TrainerLink(self.server.reply, now_s)
             self.recorder = self._open_recorder(self.project)
-            self.source: Source = self._open_source(options.source or self.patch.listen.source)
-            self._build()
+            wanted = options.source or self.patch.listen.source
+            self._move_in(*self._prepare(wanted, self.patch, self.project), wanted)
+            self._build(self.patch)
         except BaseException:
             self.server.close()
             raise
         self.load_models()
         has_models = any(status.is_running for status in self.predictor.status())
         self.is_running = has_models if options.is_running is None else options.is_running
+        if options.is_running is False:
+            self._stops = 1
+            log.warning("not playing, as before the restart: `run 1` starts it")
         self.commands = Commands(self)
         self.report_session()
         self._train_untrained()
@@ -160,7 +172,7 @@ class Engine:
         free_at_s = max(self._free_at_s, frame.captured_at_s)
         taken_at_s = self._frame_at_s = self.now_s()
         landmarks = self.tracker.track(frame)
-        tracked_at_s = self.now_s()
+        tracked_at_s = self._free_at_s = self.now_s()
         if landmarks.numbers is not None and not self._settle_inputs(landmarks.numbers):
             return
         features = self.extractor.update(landmarks)
@@ -186,7 +198,6 @@ class Engine:
         )
         if self.telemetry.subscribers:
             self._publish(frame, landmarks, features.values, prediction)
-        self._free_at_s = self.now_s()
 
     def _idle(self) -> None:
         """Without frames, routes still let go of what a lost body held."""
@@ -203,7 +214,8 @@ class Engine:
 
     def _apply_commands(self) -> None:
         """Does what was asked; numbers that came before a command are played before it."""
-        for _ in range(min(len(self.server.calls), COMMANDS_PER_FRAME)):
+        ends_at_s = self.now_s() + COMMANDS_S
+        while self.server.calls and self.now_s() < ends_at_s:
             call = self.server.calls[0]
             if isinstance(self.source, NumbersSource) and self.source.is_waiting_since(call.received_at_s):
                 break
@@ -214,11 +226,11 @@ class Engine:
     def _attend(self) -> None:
         """Looks after what other threads and processes have finished."""
         for _ in range(len(self._results)):
-            future, then = self._results[0]
-            if not future.done():
-                break
-            self._results.popleft()
-            then(future)
+            future, then = self._results.popleft()
+            if future.done():
+                then(future)
+            else:
+                self._results.append((future, then))
         for outcome in self.recorder.poll():
             self._finish_recording(outcome)
         self.trainer.attend()
@@ -245,75 +257,70 @@ class Engine:
         """
         project = Project(folder)
         patch = self._read_patch(project)
-        recorder = self.recorder
-        if project != self.project:
-            recorder = self._open_recorder(project)
+        is_other = project != self.project
+        recorder = self._open_recorder(project) if is_other else self.recorder
+        wanted = self.options.source or patch.listen.source
         try:
-            source = self._open_source(self.options.source or patch.listen.source)
+            source, tracker = self._prepare(wanted, patch, project)
         except BaseException:
-            if recorder is not self.recorder:
+            if is_other:
                 recorder.close()
             raise
+        self.trainer.cancel("another project was opened")
         self._let_go()
-        self.source.close()
-        self.outputs.close()
-        self.tracker.close()
-        if recorder is not self.recorder:
+        self._move_in(source, tracker, wanted)
+        if is_other:
             self._finish_all(self.recorder.close())
-        self.project, self.patch, self.recorder, self.source = project, patch, recorder, source
+        self.project, self.recorder = project, recorder
         self.targets = _first_targets(patch)
         self.recording_mask = {output.name for output in patch.outputs}
         self.muted_routes.clear()
-        self._build()
+        self._build(patch)
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
         self.report_session()
         self._train_untrained()
 
     def change_patch(self, patch: Patch) -> None:
-        """Plays on with an edited patch of the same project; only what differs is made anew."""
+        """Plays on with an edited patch of the same project; only what differs is made anew.
+
+        Raises SourceError or AssetError; the old one then plays on.
+        """
         old, patch = self.patch, patch.sending_to(self.options.out)
-        source = self.source
-        if patch.listen.source != old.listen.source or patch.listen.width_px != old.listen.width_px:
-            source = self._open_source(self.options.source or patch.listen.source)
         if patch.listen.is_numbers and not patch.listen.inputs:
             patch = with_inputs(patch, old.listen.inputs)
-        self._let_go()
-        if source is not self.source:
-            self.source.close()
-            self.source = source
-        self.outputs.close()
-        self.tracker.close()
-        self.patch = patch
+        wanted = self.options.source or patch.listen.source
+        source, tracker = self._prepare(wanted, patch, self.project)
+        self.outputs.send(self.routes.reset())
+        self._move_in(source, tracker, wanted)
         self.targets = _first_targets(patch) | {
             name: target for name, target in self.targets.items() if _is_allowed(patch, name, target)
         }
-        names = {output.name for output in patch.outputs}
-        self.recording_mask = {
-            name for name in names if name in self.recording_mask or name not in {one.name for one in old.outputs}
-        }
+        old_names, names = ({output.name for output in one.outputs} for one in (old, patch))
+        self.recording_mask = (self.recording_mask & names) | (names - old_names)
         enabled, wekinator_values = self.predictor.enabled, self.routes.wekinator_values
-        self._build()
+        self._build(patch)
         self.routes.wekinator_values |= {name: value for name, value in wekinator_values.items() if name in names}
-        self.predictor.enabled = {
-            name for name in names if name in enabled or name not in {one.name for one in old.outputs}
-        }
+        self.predictor.enabled = (enabled & names) | (names - old_names)
+        self.mute_routes({number for number in self.muted_routes if number <= len(patch.routes)})
         self.load_models()
+        self._train_untrained()
 
     def change_source(self, name: str) -> None:
         """Listens to another source until the next start.
 
-        Raises SourceError; the old one then plays on.
+        Raises SourceError or AssetError; the old one then plays on.
         """
-        source = self._open_source(name)
-        self.source.close()
-        self.tracker.close()
-        self.source = source
+        self._move_in(*self._prepare(name, self.patch, self.project), name)
         self.options = replace(self.options, source=name)
-        self.tracker = self._open_tracker()
         self.extractor.reset()
         self.is_ended = False
         self.report_session()
+
+    def mute_routes(self, numbers: set[int]) -> None:
+        """Silences these routes (1 is the first) and no others."""
+        self.muted_routes = numbers
+        self.outputs.send(self.routes.mute({number - 1 for number in numbers}))
 
     def load_models(self) -> None:
         """Takes the project's trained models in, between two frames; says which do not fit."""
@@ -331,6 +338,7 @@ class Engine:
                 log.warning("output '%s' is silent: %s", status.output, status.reason)
 
     def set_running(self, is_running: bool) -> None:
+        self._stops += not is_running
         if is_running != self.is_running:
             # Notes that are due end, and begin again with what is seen now.
             self.outputs.send(self.routes.release_all() if not is_running else self.routes.reset())
@@ -386,10 +394,12 @@ class Engine:
     ) -> None:
         """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not."""
 
+        stops = self._stops
+
         def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
             if summary is not None:
                 self.load_models()
-                if is_run_after:
+                if is_run_after and stops == self._stops:
                     self.set_running(True)
             answer(summary, reason)
 
@@ -486,6 +496,7 @@ class Engine:
         self.commands.is_closed = True
         self._let_go()
         self.outputs.panic()
+        self.clerk.shutdown(wait=False, cancel_futures=True)
         self.source.close()
         self._finish_all(self.recorder.close())
         self.outputs.close()
@@ -497,23 +508,58 @@ class Engine:
     def _read_patch(self, project: Project) -> Patch:
         return read_patch(project.patch_file).sending_to(self.options.out)
 
-    def _open_source(self, name: str) -> Source:
-        return open_source(
-            name,
-            width_px=self.patch.listen.width_px,
-            is_once=self.options.is_once,
-            on_frame=self._bell.set,
-            takes_file=self.project.takes_file,
-        )
+    def _prepare(self, wanted: str, patch: Patch, project: Project) -> tuple[Source, Tracker]:
+        """Source and tracker for that patch: those there are, where they serve, else new ones.
 
-    def _open_tracker(self) -> Tracker:
-        if self.source.status().name == "osc" or self.source.status().name.startswith("take:"):
-            return RecordedTracker()
-        listen = self.patch.listen
+        Raises SourceError or AssetError, and then leaves nothing open.
+        """
+        source, tracker = getattr(self, "source", None), getattr(self, "tracker", None)
+        is_same = wanted == self._wanted_source and patch.listen.width_px == self.patch.listen.width_px
+        if source is None or not is_same or wanted.startswith("take:"):
+            if (wanted == "osc") != patch.listen.is_numbers and not wanted.startswith("take:"):
+                kind = "numbers over OSC" if patch.listen.is_numbers else "a body"
+                raise SourceError(f"source '{wanted}': this patch learns from {kind}")
+            name = self.options.auto_source if wanted == "auto" and self.options.auto_source else wanted
+            source = open_source(
+                name,
+                width_px=patch.listen.width_px,
+                is_once=self.options.is_once,
+                on_frame=self._bell.set,
+                takes_file=project.takes_file,
+            )
+        is_recorded = wanted == "osc" or wanted.startswith("take:")
+        if tracker is not None and self._serves(tracker, patch, is_recorded):
+            return source, tracker
+        try:
+            return source, RecordedTracker() if is_recorded else self._open_tracker(patch)
+        except BaseException:
+            if source is not getattr(self, "source", None):
+                source.close()
+            raise
+
+    def _serves(self, tracker: Tracker, patch: Patch, is_recorded: bool) -> bool:
+        """Whether the tracker there is finds what that patch wants found."""
+        if isinstance(tracker, RecordedTracker) or is_recorded:
+            return isinstance(tracker, RecordedTracker) and is_recorded
+        return replace(patch.listen, source="", width_px=0) == replace(self.patch.listen, source="", width_px=0)
+
+    def _move_in(self, source: Source, tracker: Tracker, wanted: str) -> None:
+        """Plays with these from now on."""
+        old_source, old_tracker = getattr(self, "source", source), getattr(self, "tracker", tracker)
+        self.source, self.tracker, self._wanted_source = source, tracker, wanted
+        if old_tracker is not tracker:
+            old_tracker.close()
+        if old_source is not source:
+            old_source.close()
+            tracker.forget()
+
+    @staticmethod
+    def _open_tracker(patch: Patch) -> Tracker:
+        track = patch.listen.track
         return MediaPipeTracker(
-            listen,
-            pose_model=assets.path("pose.task") if "pose" in listen.track else None,
-            hand_model=assets.path("hand.task") if "hands" in listen.track else None,
+            patch.listen,
+            pose_model=assets.path("pose.task") if "pose" in track else None,
+            hand_model=assets.path("hand.task") if "hands" in track else None,
         )
 
     def _open_recorder(self, project: Project) -> Recorder:
@@ -528,15 +574,19 @@ class Engine:
             log.warning("take %d was cut off and has been kept: %d frames", take.id, take.frame_count)
         return recorder
 
-    def _build(self) -> None:
-        """Makes the rooms between source and outputs for the patch."""
-        if self.patch.listen.is_numbers and not self.patch.listen.inputs:
-            self.patch = with_inputs(self.patch, self._recorded_inputs())
-        self.tracker = self._open_tracker()
-        self.extractor = FeatureExtractor(self.patch)
-        self.predictor = Predictor(self.patch)
-        self.routes = RouteMap(self.patch)
-        self.outputs = Outputs(self.patch, self._midi)
+    def _build(self, patch: Patch) -> None:
+        """Makes the rooms after the tracker for that patch, and plays it; nothing here can fail."""
+        if patch.listen.is_numbers and not patch.listen.inputs:
+            patch = with_inputs(patch, self._recorded_inputs())
+        if not hasattr(self, "outputs"):
+            self.outputs = Outputs(patch, self._midi)
+        elif patch.destinations != self.patch.destinations:
+            self.outputs.close()
+            self.outputs = Outputs(patch, self._midi)
+        self.patch = patch
+        self.extractor = FeatureExtractor(patch)
+        self.predictor = Predictor(patch)
+        self.routes = RouteMap(patch)
 
     def _recorded_inputs(self) -> int:
         """How many numbers the newest take has; 0 when there is none."""
@@ -555,7 +605,7 @@ class Engine:
         return parts
 
     def _let_go(self) -> None:
-        """Sends the note offs that are due."""
+        """Sends what ends the sound: note offs, no class, low ends."""
         self.outputs.send(self.routes.release_all())
 
     # What arrives
@@ -585,6 +635,8 @@ class Engine:
     def _finish_recording(self, outcome: Outcome) -> None:
         callers = self._outcome_callers.popleft() if self._outcome_callers else []
         take = outcome.take
+        if outcome.lost_frames:
+            log.warning("%d frames of the take are lost: the disk took none for too long", outcome.lost_frames)
         if outcome.refused is not None or take is None:
             reason = outcome.refused or "no frame came while recording"
             log.warning("the take was refused: %s", reason)
@@ -661,6 +713,3 @@ def _is_allowed(patch: Patch, name: str, target: Target) -> bool:
 
 def _is_wekinator(control: Any) -> bool:
     return isinstance(control, OscSend) and control.address == "/wek/outputs"
-
-
-__all__ = ["Address", "Engine", "EngineOptions", "PatchError"]

@@ -74,7 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()  # what is there now stays: collecting garbage later need not look at it between two frames
     signal.signal(signal.SIGTERM, quit_engine)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the supervisor ends this one
     threading.Thread(target=_hear_supervisor, args=(midi, quit_engine), name="stdin", daemon=True).start()
     engine.run()
     return 0

@@ -60,11 +60,17 @@ class RouteMap:
         return controls
 
     def release_all(self) -> list[Control]:
-        """Note offs for all that sounds. A note stays off until its class has been gone once."""
-        for route in self._routes:
+        """What lets go of everything: note offs, and for other routes what a lost body makes them send.
+
+        A note stays off until its class has been gone once.
+        """
+        controls: list[Control] = []
+        for index, route in enumerate(self._routes):
             if isinstance(route, _NoteRoute):
                 route.disarm()
-        return self._note_offs()
+            elif index not in self._muted:
+                controls += route.let_go()
+        return [*self._note_offs(), *controls]
 
     def reset(self) -> list[Control]:
         """Forgets everything, as a new RouteMap; gives the note offs that were still due."""
@@ -148,7 +154,18 @@ class _LevelRoute:
         if is_lost and self._lost_target is not None:
             self._target = self._lost_target
         self._value = self._smoothed(self._target, now_s)
-        sendable = _midi_value(self._value) if route.midi else _float32(self._value)
+        return self._send(self._value)
+
+    def let_go(self) -> list[Control]:
+        """At once what a lost body leads to, if anything was sent."""
+        if self._sent is None or self._lost_target is None:
+            return []
+        self._target = self._value = self._lost_target
+        return self._send(self._lost_target)
+
+    def _send(self, value: float) -> list[Control]:
+        route = self._route
+        sendable = _midi_value(value) if route.midi else _float32(value)
         if sendable is None or (route.change_only and sendable == self._sent):
             return []
         self._sent = sendable
@@ -249,7 +266,7 @@ class _ClassRoute:
 
     def update(self, seen: Seen | None, now_s: float) -> list[Control]:
         if self._absence.update(seen, now_s):
-            return self._let_go()
+            return self.let_go()
         if not isinstance(seen, Mapping):
             return []
         has_changed = self._decide(seen, now_s)
@@ -270,7 +287,7 @@ class _ClassRoute:
         self._decided_at_s = now_s
         return True
 
-    def _let_go(self) -> list[Control]:
+    def let_go(self) -> list[Control]:
         """No class any more; a value to send stands where the confidence, or the program, did."""
         then = self._route.when_lost.then
         value = _stand_in(self._route.when_lost, released=0.0)

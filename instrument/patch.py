@@ -218,7 +218,8 @@ def parse_patch(text: str, path: Path) -> Patch:
     features = _features(top.table("features"))
     outputs = tuple(_output(table, listen) for table in top.tables("output"))
     for index, output in enumerate(outputs):
-        if output.name in {other.name for other in outputs[:index]}:
+        # Their models are files, and some systems do not tell capitals apart.
+        if output.name.lower() in {other.name.lower() for other in outputs[:index]}:
             top.fail(("output", index, "name"), f"output '{output.name}' is there twice", "each name once")
     destinations = {"out": Destination(name="out", osc=DEFAULT_OSC)}
     for named in top.named_tables("destination"):

@@ -8,6 +8,7 @@ import platformdirs
 from instrument.project import Project
 
 DEFAULT_PATCH = "three-postures"
+NUMBERS_PATCH = "wekinator"
 TAKES_CSV = "takes.csv"
 _LEFT_OUT = ("__init__.py", "__pycache__", TAKES_CSV, "*.sqlite*", "models", "*.new")
 
@@ -81,13 +82,13 @@ def ready_made_project(patch: str = DEFAULT_PATCH) -> Project:
     return new_project(folder, patch)
 
 
-def find_project(name: Path | None) -> Project:
-    """The project in that folder, else the ready-made patch of that name; without a name, the default one.
+def find_project(name: Path | None, *, source: str | None = None) -> Project:
+    """The project in that folder, else the ready-made patch of that name; without a name, the one for that source.
 
     Raises ProjectError.
     """
     if name is None:
-        return ready_made_project()
+        return ready_made_project(NUMBERS_PATCH if source == "osc" else DEFAULT_PATCH)
     folder = name.expanduser()
     if folder.name == "patch.toml":
         folder = folder.parent

@@ -214,6 +214,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "output:s target:v",
             "Records a take that shows each output its target: a class name, or a value. Without arguments it shows "
             "the targets set with `target` to all outputs that `record/mask` has not switched off.",
+            done="teaching:s",
             optional=2,
             repeats=2,
         ),

@@ -88,6 +88,19 @@ def take_row(take: Take) -> dict[str, Any]:
     }
 
 
+_SENTENCES = {
+    "/instrument/record/stop": "take {0}: {1} frames",
+    "/instrument/record/timed": "take {0}: {1} frames",
+    "/instrument/record": "recording {0}; `record stop` ends it",
+    "/instrument/takes/delete": "{0} deleted; `undo` brings back what was",
+    "/instrument/takes/delete_last": "{0} deleted; `undo` brings it back",
+    "/instrument/takes/delete_all": "{0} deleted; `undo` brings them back",
+    "/instrument/undo": "undone: {0}",
+    "/instrument/redo": "done again: {0}",
+    "/instrument/panic": "silence; `run 1` plays again",
+}
+
+
 def answer_text(address: str, values: Sequence[object]) -> str:
     """What a command answered, as a person reads it."""
     readers: dict[str, Callable[[Any], str]] = {
@@ -95,6 +108,8 @@ def answer_text(address: str, values: Sequence[object]) -> str:
         "/instrument/train": training_text,
         "/instrument/takes": takes_text,
     }
+    if address in _SENTENCES:
+        return _SENTENCES[address].format(*values)
     parts = []
     for value in values:
         try:

@@ -23,6 +23,8 @@ log = logging.getLogger("instrument.osc.in")
 
 Address = tuple[str, int]
 
+NOT_WAITING = getattr(socket, "MSG_DONTWAIT", 0)
+"""So that a slow network never holds up the engine; Windows has no such flag for one datagram."""
 QUEUE_LENGTH = 1000
 LOG_EVERY_S = 1.0
 
@@ -76,7 +78,7 @@ class Server:
         if self._socket.family == socket.AF_INET6 and ":" not in host:
             host = f"::ffff:{host}"
         try:
-            self._socket.sendto(osc.encode(address, arguments), (host, port))
+            self._socket.sendto(osc.encode(address, arguments), NOT_WAITING, (host, port))
         except (OSError, OverflowError, osc.OscError) as error:
             if getattr(error, "errno", None) == errno.EMSGSIZE and address == "/done":
                 self.reply(sender, "/fail", arguments[0], "the answer is too long for UDP")

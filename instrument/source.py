@@ -5,7 +5,6 @@ older ones, which are counted. This room knows nothing of what is found in a fra
 """
 
 import logging
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -139,6 +138,10 @@ def open_source(
 
     Raises SourceError.
     """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SourceError(f"source {name!r}: the name is not UTF-8; rename the file") from None
     from instrument import camera, replay  # OpenCV is not needed for numbers alone
 
     if name == "auto":
@@ -163,6 +166,3 @@ def open_source(
     raise SourceError(
         f"source '{name}': no such file, and not one of auto, demo, camera:N, take:N, osc, http://..., rtsp://..."
     )
-
-
-IS_LINUX = sys.platform.startswith("linux")

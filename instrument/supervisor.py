@@ -29,6 +29,14 @@ BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 LIVED_S = 10.0
 
 
+# Ctrl-C is for the supervisor, which then ends the others in order.
+_OUT_OF_REACH_OF_CTRL_C: dict[str, Any] = (
+    {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
+
+
 class Supervisor:
     """One engine and one trainer, for as long as `run` runs."""
 
@@ -65,7 +73,8 @@ class Supervisor:
                 if ends_at_s is not None and time.monotonic() >= ends_at_s:
                     break
                 engine_exit = self.engine.tend()
-                if engine_exit in (0, EXIT_CANNOT_START):  # it quit, or said why it cannot play
+                # It quit, or said why it cannot play; once it has played, it is tried again instead.
+                if engine_exit == 0 or (engine_exit == EXIT_CANNOT_START and not self.engine.restarts):
                     exit_code = engine_exit
                     break
                 self.trainer.tend()
@@ -104,6 +113,7 @@ class Supervisor:
             stderr=None if self._say is None else subprocess.PIPE,
             # glibc gives every thread its own heap, which would make an engine of many threads grow.
             env=os.environ | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"},
+            **_OUT_OF_REACH_OF_CTRL_C,
         )
         if self._say is not None:
             threading.Thread(target=self._pass_on, args=(child.stderr,), name="child log", daemon=True).start()
@@ -164,7 +174,7 @@ class _Child:
         exit_code = self._process.poll()
         if exit_code is None:
             return None
-        if exit_code not in (0, EXIT_CANNOT_START):
+        if exit_code != 0:
             self._failures = 0 if now_s - self._started_at_s > LIVED_S else self._failures + 1
             pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
             log.warning("the %s died (exit code %d); starting it again", self.name, exit_code)

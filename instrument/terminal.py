@@ -93,7 +93,7 @@ def typed_command(address: str, words: Sequence[str]) -> tuple[Command, list[Val
 
     Raises ValueError.
     """
-    command = COMMANDS.get(address)
+    command = COMMANDS.get(address) or COMMANDS.get(_PREFIX + address)
     if command is None:
         raise ValueError(f"no command {address}; they are listed in docs/protocol.md")
     wanted = command.wanted(len(words))
@@ -120,15 +120,16 @@ def command_words() -> list[str]:
     return [_as_typed(row) for rows in _typed_sections().values() for row in rows]
 
 
-def help_text() -> str:
-    """Every command with its arguments and what it does."""
+def help_text(about: str = "") -> str:
+    """Every command with its arguments and what it does; or those that have something to do with one word."""
     lines = []
     for title, rows in _typed_sections().items():
-        lines += ["", title]
-        for row in rows:
+        wanted = rows if about in title.lower() else [row for row in rows if about in _as_typed(row)]
+        lines += ["", title] if wanted else []
+        for row in wanted:
             lines.append(f"  {_as_typed(row)} {_TAG.sub('', row.signature)}".rstrip())
             lines += textwrap.wrap(row.about.replace("`", ""), 84, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    return "\n".join(lines)
+    return "\n".join(lines) or f"nothing about '{about}'; `help` shows everything"
 
 
 def _typed_sections() -> dict[str, list[Command]]:
@@ -149,12 +150,16 @@ class LiveLine:
         self._seen: dict[str, str] = {}
         self._latency = ""
         self._source = ""
+        self._recording = ""
+        self._was_heard = False
         self._closing = threading.Event()
         threading.Thread(target=self._listen, name="live line", daemon=True).start()
 
     def text(self) -> str:
+        if self._source:
+            return self._source
         words = [f"{output}: {said}" for output, said in self._seen.items()]
-        return "   ".join([*words, self._latency, self._source]).strip() or "starting ..."
+        return "   ".join([self._recording, *words, self._latency]).strip() or "starting ..."
 
     def close(self) -> None:
         self._closing.set()
@@ -165,7 +170,7 @@ class LiveLine:
                 for address, values in self._messages(client):
                     self._take(address, values)
             self._seen.clear()
-            self._latency = "the engine does not answer"
+            self._latency = "the engine does not answer" if self._was_heard else ""
             self._closing.wait(0.5)
 
     def _messages(self, client: Client) -> Iterator[tuple[str, list[Value]]]:
@@ -183,16 +188,16 @@ class LiveLine:
 
     def _take(self, address: str, values: list[Value]) -> None:
         words = [f"{one:.2f}" if isinstance(one, float) else str(one) for one in values]
+        self._was_heard = True
         if address == "/instrument/prediction":
             self._seen[words[0]] = " ".join(words[1:])
         elif address == "/instrument/latency" and words[0] == "total":
             self._latency = f"{words[1]} ms from picture to sound"
         elif address == "/instrument/source/state":
-            self._source = "" if words[0] == "playing" else f"source {words[0]}: {words[1]}"
+            self._source = "" if words[0] == "playing" else f"SOURCE {words[0].upper()}: {words[1]}"
         elif address == "/instrument/recording":
-            self._seen.pop("recording", None)
-            if words[0] != "idle":
-                self._seen["recording"] = f"{words[0]} {words[1]} s"
+            names = {"idle": "", "count_in": f"GET READY {words[1]} s", "recording": f"RECORDING {words[1]} s"}
+            self._recording = names.get(words[0], "")
 
 
 def prompt(port: int, *, stop: Callable[[], None]) -> Callable[[], None]:
@@ -229,8 +234,8 @@ def prompt(port: int, *, stop: Callable[[], None]) -> Callable[[], None]:
 
 
 def _do(port: int, line: str) -> str:
-    if line == "help":
-        return help_text()
+    if line.split()[0] == "help":
+        return help_text(line.removeprefix("help").strip().lower())
     try:
         command, arguments = parse_line(line)
         with Client(port=port) as client:

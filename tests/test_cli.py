@@ -97,7 +97,7 @@ def test_the_exit_code_says_whether_it_was_done_refused_misunderstood_or_unheard
     assert process("dance", folder=tmp_path).returncode == WRONG_WORDS
     unheard = process("status", "--port", port, folder=tmp_path)
     assert unheard.returncode == NO_ANSWER
-    assert "is `instrument play` running there?" in unheard.stderr
+    assert "start it with `instrument play`" in unheard.stderr
     for one in (refused, unheard):
         assert one.stdout == ""
         assert "Traceback" not in one.stderr
@@ -219,7 +219,7 @@ def test_nobody_there_is_said_and_has_its_own_exit_code() -> None:
     for words in (("send", "/instrument/ping"), ("status",)):
         code, text = instrument(*words, "--port", port)
         assert code == NO_ANSWER
-        assert f"no answer from 127.0.0.1:{port}" in text
+        assert f"nothing listens on 127.0.0.1:{port}" in text
 
 
 def other_takes(tmp_path: Path) -> Path:

@@ -78,7 +78,7 @@ def test_answers_to_others_telemetry_and_rubbish_are_passed_over(answering: Call
 
 def test_nobody_there_is_known_at_once_and_says_what_to_look_for() -> None:
     port = free_udp_port()
-    with Client(port=port) as client, pytest.raises(NoAnswer, match=rf"127\.0\.0\.1:{port} .*instrument play"):
+    with Client(port=port) as client, pytest.raises(NoAnswer, match=rf"127\.0\.0\.1:{port}; .*instrument play"):
         client.ask("/instrument/ping", timeout_s=600.0)
 
 

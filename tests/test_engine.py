@@ -313,3 +313,71 @@ def test_everybody_who_waits_for_a_take_is_answered_and_nobody_for_another(instr
         assert instrument.ask("record/stop") == [1, 5]
         assert next(other.messages(20.0)) == ("/done", ["/instrument/record/timed", 1, 5])
     assert instrument.record_numbers(ROW, "side", "right") == [2, 5]
+
+
+def test_an_edit_that_cannot_be_played_leaves_everything_playing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with playing(body_project(tmp_path / "project"), has_trainer=False) as instrument:
+        monkeypatch.setenv("INSTRUMENT_CACHE", str(tmp_path / "no models here"))
+        with pytest.raises(CommandFailed, match=r"demo\.mp4 is missing"):
+            instrument.ask("patch/set", "listen.source", "demo")
+        assert "demo" not in instrument.engine.project.patch_file.read_text(encoding="utf-8")
+        frames = instrument.status()["source"]["frames"]
+        wait_until(lambda: instrument.status()["source"]["frames"] > frames, "frames")
+        assert instrument.status()["errors"] == {}
+
+
+def test_a_training_does_not_start_again_what_panic_stopped(instrument: Playing) -> None:
+    instrument.teach_sides()
+    instrument.ask("train")
+    assert instrument.status()["running"]
+    with Client(port=instrument.engine.server.address[1]) as other:
+        other.send("/instrument/train")
+        instrument.ask("panic")
+        assert next(other.messages(20.0))[1][0] == "/instrument/train"
+    assert not instrument.status()["running"]
+
+
+def test_mutes_stay_with_their_routes_through_edits(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project"), has_trainer=False) as instrument:
+        instrument.ask("patch/add", "route", json.dumps({"from": "posture.up", "osc": "/second"}))
+        instrument.ask("patch/add", "route", json.dumps({"from": "posture.up", "osc": "/third"}))
+        instrument.ask("route/mute", 3, 1)
+        instrument.ask("patch/set", "route.2.curve", 2.0)
+        instrument.ask("patch/remove", "route.2")
+        routes = json.loads(str(instrument.ask("routes")[0]))
+        assert [(one["osc"], one["is_muted"]) for one in routes] == [(None, False), ("/third", True)]
+        instrument.ask("patch/remove", "route.2")
+        instrument.ask("route/mute", 1, 1)
+        assert [one["is_muted"] for one in json.loads(str(instrument.ask("routes")[0]))] == [True]
+
+
+def test_a_body_patch_does_not_listen_to_numbers(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project"), has_trainer=False) as instrument:
+        with pytest.raises(CommandFailed, match="learns from a body"):
+            instrument.ask("source", "osc")
+        assert instrument.status()["source"]["state"] == "playing"
+
+
+def test_a_changed_smoothing_is_learned_again_by_itself(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project")) as instrument:
+        wait_until(lambda: instrument.status()["outputs"][0]["running"], "the first model")
+        instrument.ask("patch/set", "smoothing.beta", 1.7)
+        wait_until(lambda: instrument.status()["outputs"][0]["running"], "the model of the changed patch")
+
+
+def test_an_edit_of_a_route_keeps_source_tracker_and_destinations(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project"), has_trainer=False) as instrument:
+        engine = instrument.engine
+        before = (engine.source, engine.tracker, engine.outputs)
+        instrument.ask("patch/set", "route.1.threshold", 0.6)
+        # A take is opened afresh, for it may be another project's; a camera or the demo would stay.
+        assert (engine.tracker, engine.outputs) == before[1:]
+
+
+def test_a_model_is_not_saved_over_another_outputs(instrument: Playing) -> None:
+    instrument.teach_sides()
+    instrument.ask("train")
+    with pytest.raises(CommandFailed, match="model of another output"):
+        instrument.ask("model/save", "side", "models/amount")

@@ -389,3 +389,17 @@ def test_notes_are_always_paired_and_no_number_is_ever_none(
             assert key in sounding
             sounding.remove(key)
     assert not sounding
+
+
+def test_release_all_lets_go_of_classes_and_levels_too() -> None:
+    routes = RouteMap(patch(decision(), height(low=10.0, high=20.0), height(high=5.0, when_lost=WhenLost(then="hold"))))
+    play(routes, (0.0, {**up(0.9), "height": 3.0}))
+    assert routes.release_all() == [
+        OscSend(destination="out", address="/posture", arguments=("none", 0.0)),
+        OscSend(destination="out", address="/height", arguments=(10.0,)),
+    ]
+    assert routes.release_all() == []
+
+
+def test_release_all_sends_nothing_where_nothing_was_sent() -> None:
+    assert RouteMap(patch(decision(), height())).release_all() == []

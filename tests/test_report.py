@@ -71,8 +71,10 @@ def test_figures_are_a_line_each_and_rows_of_equal_keys_a_table() -> None:
 
 
 def test_an_answer_is_readable() -> None:
-    assert answer_text("/instrument/undo", []) == "done"
-    assert answer_text("/instrument/record/stop", [3, 41]) == "3 41"
+    assert answer_text("/instrument/run", []) == "done"
+    assert answer_text("/instrument/source", ["demo"]) == "demo"
+    assert answer_text("/instrument/record/stop", [3, 41]) == "take 3: 41 frames"
+    assert answer_text("/instrument/takes/delete_all", [23]) == "23 deleted; `undo` brings them back"
     assert answer_text("/instrument/routes", ['{"a": [1]}']) == '{\n  "a": [\n    1\n  ]\n}'
     assert answer_text("/instrument/project/reload", ["[untitled] is no JSON"]) == "[untitled] is no JSON"
 

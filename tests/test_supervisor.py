@@ -172,3 +172,19 @@ def test_a_broken_patch_ends_the_program_with_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "line 3" in done.stderr
+
+
+def test_a_patch_broken_while_it_plays_does_not_end_the_program_when_the_engine_is_killed(
+    project: Path, program: Program
+) -> None:
+    patch = (project / "patch.toml").read_text(encoding="utf-8")
+    engine = program.child("engine")
+    assert engine is not None
+    try:
+        (project / "patch.toml").write_text(patch + "[broken", encoding="utf-8")
+        engine.kill()
+        wait_until(lambda: b"not valid TOML" in program.said, "the complaint")
+        assert program.process.poll() is None
+    finally:
+        (project / "patch.toml").write_text(patch, encoding="utf-8")
+    program.wait_until_sending()

@@ -108,6 +108,12 @@ def test_help_has_every_command_a_player_types_and_no_type_tags() -> None:
     assert max(len(line) for line in text.splitlines()) <= 90
 
 
+def test_help_about_one_word_is_short() -> None:
+    assert "record timed" in help_text("record")
+    assert "panic" not in help_text("record")
+    assert "nothing about 'hello'" in help_text("hello")
+
+
 def test_every_typed_command_is_one_of_the_table() -> None:
     assert {"/instrument/" + words.replace(" ", "/") for words in command_words()} <= set(COMMANDS)
 
@@ -116,7 +122,7 @@ def test_every_typed_command_is_one_of_the_table() -> None:
 def live() -> LiveLine:
     """A live line nobody sends to."""
     line = LiveLine.__new__(LiveLine)
-    line._seen, line._latency, line._source = {}, "", ""
+    line._seen, line._latency, line._source, line._recording = {}, "", "", ""
     return line
 
 
@@ -131,9 +137,9 @@ def test_the_live_line_shows_what_each_output_sees_and_the_latency(live: LiveLin
 
 def test_the_live_line_shows_recording_while_it_lasts_and_a_lost_source(live: LiveLine) -> None:
     live._take("/instrument/recording", ["count_in", 2.0])
-    assert live.text() == "recording: count_in 2.00 s"
+    assert live.text() == "GET READY 2.00 s"
     live._take("/instrument/recording", ["idle", 0.0])
     live._take("/instrument/source/state", ["lost", "camera 0 was pulled out"])
-    assert live.text() == "source lost: camera 0 was pulled out"
+    assert live.text() == "SOURCE LOST: camera 0 was pulled out"
     live._take("/instrument/source/state", ["playing", ""])
     assert live.text() == "starting ..."
