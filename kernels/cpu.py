@@ -2,14 +2,17 @@
 
 While it is trained, a network is a sequence of (weights, biases), weights (inputs, outputs), all float32, with
 ReLU between layers and nothing after the last. What is played is a `PackedNetwork`: small ones run in numpy
-on weights dequantised once, wide ones in onnxruntime where that is installed, and faster here and now.
+on weights dequantised once, wide ones in onnxruntime, or on a GPU, where that is there and faster here and now.
 """
 
+import importlib
 import importlib.util
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +30,10 @@ TOLERANCE = 1e-3
 _ROUNDS = 9
 _PAUSE_S = 0.002
 """Between two calls while measuring: live use calls once per frame, and caches cool down in between."""
+
+
+_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")
+"""What NVIDIA's and AMD's drivers for Linux show."""
 
 
 class Forward(Protocol):
@@ -149,7 +156,18 @@ def candidates(network: PackedNetwork) -> Candidates:
         inputs, *_, outputs = network.widths
         found["onnxruntime packed"] = lambda: OnnxNet(packed_graph(network), inputs, outputs)
         found["onnxruntime float"] = lambda: OnnxNet(float_graph(network), inputs, outputs)
+    if network.weight_count >= WIDE and has_gpu() and importlib.util.find_spec("triton"):
+        found["triton"] = partial(_on_gpu, network)
     return found
+
+
+def has_gpu() -> bool:
+    """Whether there is a driver for a GPU that the kernels could run on; imports nothing to find out."""
+    return any(Path(driver).exists() for driver in _DRIVERS)
+
+
+def _on_gpu(network: PackedNetwork) -> Forward:
+    return importlib.import_module("instrument.kernels.triton.graph").GraphForward(network)
 
 
 def _typical_row(network: PackedNetwork) -> FloatArray:
