@@ -5,7 +5,7 @@ Knows models and the patch's outputs, not where models come from nor what predic
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -142,6 +142,40 @@ class Predictor:
                 one = replace(one, is_running=False, reason="switched off")
             described.append(one)
         return tuple(described)
+
+
+class EnsemblePredictor:
+    """What several models of one output say together about the values it learns from, and how far they disagree."""
+
+    def __init__(self, models: Sequence[TrainedModel]) -> None:
+        """Raises ValueError when they are not of the same output and shape."""
+        first = models[0]
+        if any(
+            (one.output, one.classes, one.low, one.high, one.feature_names)
+            != (first.output, first.classes, first.low, first.high, first.feature_names)
+            for one in models
+        ):
+            raise ValueError(f"output '{first.output}': its models do not say the same things; train them together")
+        self._model = first
+        self._forward = cpu.EnsembleForward([one.network for one in models])
+
+    def predict(self, values: FloatArray) -> tuple[ClassPrediction | ContinuousPrediction, float] | None:
+        """The mean of what they say, and the largest standard deviation of any control, of its range 0..1.
+
+        None when something is not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            given = self._forward(values)
+        if not np.isfinite(given).all():
+            return None
+        if self._model.classes:
+            given = np.exp(given - given.max(axis=1, keepdims=True))
+            given /= given.sum(axis=1, keepdims=True)
+            disagreement = float(given.std(axis=0).max())
+            return ClassPrediction(classes=self._model.classes, confidences=given.mean(axis=0)), disagreement
+        given = given.clip(0.0, 1.0)
+        value = self._model.low + (self._model.high - self._model.low) * float(given.mean())
+        return ContinuousPrediction(value=value), float(given.std())
 
 
 class _Runner:

@@ -98,6 +98,30 @@ class FrameForward:
         return last
 
 
+class EnsembleForward:
+    """The forward pass of one frame through networks of equal widths at once."""
+
+    def __init__(self, networks: Sequence[PackedNetwork]) -> None:
+        if len({network.widths for network in networks}) != 1:
+            raise ValueError("the networks of an ensemble must have the same widths")
+        by_layer = zip(*(dequantised(network) for network in networks), strict=True)
+        # Outputs first, as in FrameForward; those of all members of the first layer are one tall matrix.
+        stacked = [
+            (np.stack([np.ascontiguousarray(weights.T) for weights, _ in layers]), np.stack([b for _, b in layers]))
+            for layers in by_layer
+        ]
+        (self._first, self._first_biases), *self._rest = stacked
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """(M, C): what the last layer of each gives for `values` (F,)."""
+        members, outputs, inputs = self._first.shape
+        given = (self._first.reshape(-1, inputs) @ values).reshape(members, outputs) + self._first_biases
+        for weights, biases in self._rest:
+            np.maximum(given, 0.0, out=given)
+            given = np.matmul(weights, given[:, :, None])[:, :, 0] + biases
+        return given
+
+
 Candidates = Mapping[str, Callable[[], Forward]]
 """What makes each backend that could run a network beside numpy, by name."""
 

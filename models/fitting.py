@@ -162,7 +162,7 @@ def _fit(
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
     final = _Fit(examples, hidden, seed, recipe)
-    held = hold_out(_groups(examples), examples.takes)
+    held = hold_out(balanced_groups(examples), examples.takes)
     trial = _Fit(_rows(examples, held.is_seen), hidden, seed, recipe) if held.is_held.any() else None
     unseen = _rows(examples, held.is_held)
     losses = np.zeros(recipe.steps)
@@ -201,7 +201,7 @@ class _Fit:
         count, features = examples.values.shape
         batches = recipe.steps * BATCH
         self._recipe = recipe
-        self.shift, self.gain = _standardisation(examples.values)
+        self.shift, self.gain = standardisation(examples.values)
         self._values = np.clip((examples.values - self.shift) * self.gain, -_FARTHEST, _FARTHEST)
         if examples.class_count:
             off = recipe.smoothing / examples.class_count
@@ -211,7 +211,7 @@ class _Fit:
         else:
             self._targets = examples.targets.astype(np.float32)[:, None]
             self._target_rows = np.arange(count)
-        self._draws = _draws(_groups(examples), batches, rng).reshape(recipe.steps, BATCH)
+        self._draws = balanced_draws(balanced_groups(examples), batches, rng).reshape(recipe.steps, BATCH)
         # One pool of noise, read from another place each step: fresh noise costs as much as the gradient.
         self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * features, dtype=np.float32)
         self._noise *= recipe.noise
@@ -262,7 +262,7 @@ def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
     return any(not np.any(rows := np.maximum(forward([layer], rows), 0.0)) for layer in layers[:-1])
 
 
-def _standardisation(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def standardisation(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(F,) means, and (F,) inverse deviations; 0 for a feature that never changes, which is thereby ignored."""
     mean = values.mean(axis=0, dtype=np.float64)
     deviation = np.sqrt(np.square(values - mean).mean(axis=0))
@@ -271,7 +271,7 @@ def _standardisation(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
-def _groups(examples: Examples) -> NDArray[np.intp]:
+def balanced_groups(examples: Examples) -> NDArray[np.intp]:
     """(N,): what is balanced and held out apart: classes, or for values the takes that show the same one."""
     if examples.class_count:
         return examples.targets.astype(np.intp)
@@ -284,7 +284,7 @@ def _groups(examples: Examples) -> NDArray[np.intp]:
     return groups
 
 
-def _draws(groups: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def balanced_draws(groups: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """(count,) rows in random order, every group equally often, every row of a group equally often."""
     names = np.unique(groups)
     each = -(-count // len(names))

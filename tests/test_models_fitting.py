@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from instrument.kernels.cpu import forward
-from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, Recipe, TrainingError, _draws, fit
+from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, Recipe, TrainingError, balanced_draws, fit
 
 SHORT = Recipe(steps=100)
 
@@ -188,7 +188,7 @@ def test_enormous_values_never_give_weights_that_are_not_finite() -> None:
 
 def test_every_class_is_drawn_equally_often_and_every_example_of_it() -> None:
     groups = np.array([0] * 4 + [1] * 50 + [2] * 2)
-    draws = _draws(groups, 600, np.random.default_rng(0))
+    draws = balanced_draws(groups, 600, np.random.default_rng(0))
     assert np.bincount(groups[draws]).tolist() == [200, 200, 200]
     assert np.bincount(draws).tolist() == [50] * 4 + [4] * 50 + [100] * 2
 
