@@ -177,9 +177,8 @@ def candidates(network: PackedNetwork) -> Candidates:
     if network.weight_count >= WIDE and importlib.util.find_spec("onnxruntime"):
         from instrument.kernels.onnx_cpu import OnnxNet, float_graph, packed_graph
 
-        inputs, *_, outputs = network.widths
-        found["onnxruntime packed"] = lambda: OnnxNet(packed_graph(network), inputs, outputs)
-        found["onnxruntime float"] = lambda: OnnxNet(float_graph(network), inputs, outputs)
+        found["onnxruntime packed"] = lambda: OnnxNet(packed_graph(network))
+        found["onnxruntime float"] = lambda: OnnxNet(float_graph(network))
     if network.weight_count >= WIDE and has_gpu() and importlib.util.find_spec("triton"):
         found["triton"] = partial(_on_gpu, network)
     return found

@@ -29,11 +29,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """Operations in order, from `x` (any rows, `inputs`) to `y` (any rows, `outputs`), both float32."""
+    """Operations in order, from `x` (`inputs`, -1 for any rows) to `y` (any rows, `outputs`), both float32."""
 
     nodes: Sequence[Node]
     constants: Mapping[str, NDArray[Any]]
-    inputs: int
+    inputs: tuple[int, ...]
     outputs: int
 
     def to_bytes(self) -> bytes:
@@ -41,7 +41,7 @@ class Graph:
         graph = b"".join(_message(1, _node(node)) for node in self.nodes)
         graph += _message(2, b"instrument")
         graph += b"".join(_message(5, _tensor(name, array)) for name, array in self.constants.items())
-        graph += _message(11, _value("x", self.inputs)) + _message(12, _value("y", self.outputs))
+        graph += _message(11, _value("x", self.inputs)) + _message(12, _value("y", (-1, self.outputs)))
         opsets = b"".join(
             _message(8, _message(1, domain.encode()) + _number(2, version)) for domain, version in _OPSETS
         )
@@ -68,8 +68,8 @@ def _tensor(name: str, array: NDArray[Any]) -> bytes:
     return dimensions + _number(2, _ELEMENT_TYPES[array.dtype.name]) + _message(8, name.encode()) + _message(9, content)
 
 
-def _value(name: str, width: int) -> bytes:
-    shape = _message(1, _message(2, b"rows")) + _message(1, _number(1, width))
+def _value(name: str, sizes: tuple[int, ...]) -> bytes:
+    shape = b"".join(_message(1, _message(2, b"rows") if size < 0 else _number(1, size)) for size in sizes)
     return _message(1, name.encode()) + _message(2, _message(1, _number(1, 1) + _message(2, shape)))
 
 
