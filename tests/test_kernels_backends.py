@@ -51,6 +51,15 @@ def test_a_value_that_never_changed_counts_for_nothing() -> None:
         np.testing.assert_allclose(way(moved[0]).copy(), way(rows[0]).copy(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("deviations", [30.0, 100.0, 1e4])
+def test_a_glitch_costs_the_packed_backend_little_of_what_it_moves(deviations: float) -> None:
+    network = drawn_network(300, 70, 9, bits=8)
+    row = network.shift + np.random.default_rng(1).standard_normal(300, dtype=np.float32) / network.gain
+    row[7] += np.float32(deviations) / network.gain[7]
+    wanted = cpu.FrameForward(cpu.dequantised(network))(row)
+    assert largest_error(OnnxNet(packed_graph(network, wide=1))(row), wanted) < 1e-2
+
+
 class Fake:
     """A backend that takes so long on the clock that the test moves."""
 
