@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,8 @@ COMMIT_EVERY_S = 0.2
 RETRY_AFTER_S = 0.5
 LATE_FRAMES_S = 0.5
 """How long a timed take waits for frames captured before its end that are still being tracked."""
+LONG_EDIT_S = 0.5
+"""An edit that kept frames from the disk for longer is said in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +62,14 @@ class Outcome:
     """What became of one recording."""
 
     take: Take | None
-    """None when no frame came."""
+    """None when no frame came, or none could be kept: `refused` says which."""
     refused: str | None
-    """Why the take teaches nothing; undo brings it back all the same."""
+    """Why the take teaches nothing; undo brings it back all the same, if there is one."""
     lost_frames: int = 0
-    """Frames that could not be kept because the disk took none for too long."""
+    """Frames that came but are not in the take, because they could not be written; where they were, it has a gap.
+
+    A take is not refused for them, so whoever hears of it must say how many there are.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,9 @@ class _Edit:
 
 class _Close:
     pass
+
+
+_Order = _Begin | FrameRow | _Finish | _Edit | _Close
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,21 +135,25 @@ class Recorder:
         self.salvaged = self._store.salvaged
         self.recovered = self._store.recovered
         """Takes that were being recorded when the last program was killed."""
-        self.dropped_frames = 0
-        """Frames lost since the start of the program because too many waited for the disk."""
         self._clock = clock
         self._max_waiting_frames = max_waiting_frames
         self._recording: _Recording | None = None
-        self._problem: str | None = None
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._queue: queue.SimpleQueue[_Begin | FrameRow | _Finish | _Edit | _Close] = queue.SimpleQueue()
-        # Each counter has one writing thread, so their difference needs no lock.
+        self._queue: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        # Each counter has one writing thread, so sums and differences need no lock.
         self._queued_frames = 0
-        self._written_frames = 0
+        self._done_frames = 0
+        self._crowded_out_frames = 0
+        self._unwritable_frames = 0
+        self._problem: str | None = None
+        """What keeps the disk from taking frames now; it is tried again."""
         self._hurry = threading.Event()
         self._is_closing = threading.Event()
         self._give_up_at_s = 0.0
         self._take_id: int | None = None
+        self._take_failure: str | None = None
+        """Why the take that is being written cannot be kept."""
+        self._take_lost_frames = 0
         self._thread = threading.Thread(target=self._write, name="takes", daemon=True)
         self._thread.start()
 
@@ -200,17 +212,18 @@ class Recorder:
                 if recording.targets.get(output, target) != target
             }
         )
-        recording.targets |= changed
         if not recording.is_begun:
+            recording.targets |= changed
             if not self._begin(recording, landmarks):
                 return
             changed = {}
+        if self._waiting_frames >= self._max_waiting_frames:
+            recording.lost_frames += 1
+            self._crowded_out_frames += 1
+            return
+        recording.targets |= changed  # not before: what changed with a lost frame comes with the next one kept
         begin = recording.begin
         row = frame_row(landmarks, begin.parts, begin.number_count, recording.started_at_s, changed or None)
-        if self._queued_frames - self._written_frames >= self._max_waiting_frames:
-            recording.lost_frames += 1
-            self.dropped_frames += 1
-            return
         self._queued_frames += 1
         self._queue.put(row)
         recording.frame_count += 1
@@ -222,14 +235,12 @@ class Recorder:
         recording, self._recording = self._recording, None
         if recording is None:
             return False
-        if recording.is_begun:
-            self._put(_Finish(lost_frames=recording.lost_frames))
-        else:
-            self._outcomes.put(Outcome(take=None, refused="no frame came while recording"))
+        # One that never began goes the same way, so that its outcome does not overtake an earlier one's.
+        self._put(_Finish(lost_frames=recording.lost_frames))
         return True
 
     def poll(self) -> list[Outcome]:
-        """The outcomes of recordings finished since the last call, oldest first."""
+        """The outcomes that came since the last call: one for each recording, in the order they were ended."""
         recording = self._recording
         if recording is not None and recording.length_s is not None:
             ends_at_s = recording.ends_at_s
@@ -263,16 +274,26 @@ class Recorder:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong now, in words; empty when all is well."""
-        problem = self._problem
-        if problem is None:
-            return ()
-        waiting = self._queued_frames - self._written_frames
+        problem, failure = self._problem, self._take_failure
         lost = f", {self.dropped_frames} lost" if self.dropped_frames else ""
-        return (f"takes cannot be written ({problem}): {waiting} frames wait in memory{lost}; trying again",)
+        said = []
+        if failure is not None:
+            said.append(f"this take cannot be kept ({failure}){lost}; stop, and record it again")
+        if problem is not None:
+            waiting = self._waiting_frames
+            said.append(f"takes cannot be written ({problem}): {waiting} frames wait in memory{lost}; trying again")
+        return tuple(said)
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames lost since the start of the program."""
+        return self._crowded_out_frames + self._unwritable_frames
 
     def edit(self, change: Callable[[TakeStore], T]) -> Future[T]:
         """What `change` returns when called with the store by its only writer, after what is queued.
 
+        The change must be quick: until it returns, no frame reaches the disk, and a kill would lose
+        them. Read files, write others and compute before or after, with a reader of your own.
         An exception it raises is the future's; a change that fails half-way changes nothing.
         """
         future: Future[T] = Future()
@@ -283,13 +304,16 @@ class Recorder:
         return future
 
     def close(self, timeout_s: float = 5.0) -> list[Outcome]:
-        """Ends the recording, writes what waits and lets go of the file; the last outcomes."""
+        """Ends the recording, writes what waits and lets go of the file; the last outcomes.
+
+        After `timeout_s` it gives up on a disk that does not take what waits.
+        """
         self.stop()
         self._give_up_at_s = time.monotonic() + timeout_s
         self._is_closing.set()
         self._put(_Close())
         self._thread.join(timeout_s + 2.0)
-        if unwritten := self._queued_frames - self._written_frames:
+        if unwritten := self._waiting_frames:
             logger.error("takes: %d frames could not be written before the end", unwritten)
         return _drained(self._outcomes)
 
@@ -298,6 +322,10 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _waiting_frames(self) -> int:
+        return self._queued_frames - self._done_frames
 
     def _begin(self, recording: _Recording, landmarks: Landmarks) -> bool:
         begin = replace(recording.begin, targets=dict(recording.targets), created_at=utc_now())
@@ -320,7 +348,7 @@ class Recorder:
     # From here on: the writer's thread
 
     def _write(self) -> None:
-        waiting: deque[_Begin | FrameRow | _Finish | _Edit | _Close] = deque()
+        waiting: deque[_Order] = deque()
         while True:
             if not waiting:
                 waiting.append(self._queue.get())
@@ -331,65 +359,90 @@ class Recorder:
                 if self._work_off(waiting):
                     break
                 self._problem = None
-            except (sqlite3.Error, OSError, TakesError) as error:
+            except (sqlite3.OperationalError, OSError) as error:
                 if self._problem is None:
                     logger.error("takes cannot be written: %s", error)
                 self._problem = str(error)
                 if self._is_closing.is_set() and time.monotonic() > self._give_up_at_s:
                     break
         waiting.extend(_drained(self._queue))
-        for order in waiting:
-            if isinstance(order, _Edit):
-                order.future.set_exception(TakesError("the takes are closed"))
+        self._abandon(waiting)
         self._store.close()
 
-    def _work_off(self, waiting: "deque[_Begin | FrameRow | _Finish | _Edit | _Close]") -> bool:
-        """Does what waits, in order, leaving what could not be done; True when it is time to close."""
+    def _work_off(self, waiting: deque[_Order]) -> bool:
+        """Does what waits, in order; True when it is time to close.
+
+        What the disk does not take now (sqlite3.OperationalError, OSError: full, locked, gone) stays
+        first in line; whatever else goes wrong would go wrong again, so nothing waits behind it.
+        """
         while waiting:
-            order = waiting[0]
-            if isinstance(order, FrameRow):
-                self._append_frames(waiting)
-                continue
-            if isinstance(order, _Begin):
-                self._take_id = self._store.begin(
-                    source=order.source,
-                    parts=order.parts,
-                    targets=order.targets,
-                    number_count=order.number_count,
-                    kind=order.kind,
-                    created_at=order.created_at,
-                )
-            elif isinstance(order, _Finish):
-                self._finish(order)
-            elif isinstance(order, _Edit):
-                self._apply(order)
-            else:
-                return True
-            waiting.popleft()
+            done = 1
+            match waiting[0]:
+                case _Close():
+                    return True
+                case _Begin() as begin:
+                    self._begin_take(begin)
+                case _Finish() as finish:
+                    self._finish_take(finish)
+                case _Edit() as edit:
+                    self._apply(edit)
+                case FrameRow():
+                    rows = _leading_frames(waiting)
+                    self._append(rows)
+                    done = len(rows)
+            for _ in range(done):
+                waiting.popleft()
         return False
 
-    def _append_frames(self, waiting: "deque[Any]") -> None:
-        rows = []
-        for order in waiting:
-            if not isinstance(order, FrameRow):
-                break
-            rows.append(order)
-        assert self._take_id is not None
-        self._store.append(self._take_id, rows)
-        self._written_frames += len(rows)
-        for _ in rows:
-            waiting.popleft()
+    def _begin_take(self, order: _Begin) -> None:
+        with self._failing_the_take():
+            self._take_id = self._store.begin(
+                source=order.source,
+                parts=order.parts,
+                targets=order.targets,
+                number_count=order.number_count,
+                kind=order.kind,
+                created_at=order.created_at,
+            )
 
-    def _finish(self, order: _Finish) -> None:
-        assert self._take_id is not None
-        take = self._store.finish(self._take_id)
-        self._take_id = None
-        refused = take.refused if take is not None else "no frame came while recording"
-        self._outcomes.put(Outcome(take=take, refused=refused, lost_frames=order.lost_frames))
+    def _append(self, rows: list[FrameRow]) -> None:
+        if self._take_failure is None:
+            assert self._take_id is not None
+            with self._failing_the_take():
+                self._store.append(self._take_id, rows)
+        # One frame that cannot be written fails its take: those after it may lack a target that came with it.
+        if self._take_failure is not None:
+            self._take_lost_frames += len(rows)
+            self._unwritable_frames += len(rows)
+        self._done_frames += len(rows)
+
+    def _finish_take(self, order: _Finish) -> None:
+        take = None
+        if self._take_id is not None:
+            with self._failing_the_take():
+                take = self._store.finish(self._take_id, refused=self._take_failure)
+        refused = take.refused if take is not None else self._take_failure or "no frame came while recording"
+        lost_frames = order.lost_frames + self._take_lost_frames
+        self._take_id, self._take_failure, self._take_lost_frames = None, None, 0
+        self._outcomes.put(Outcome(take=take, refused=refused, lost_frames=lost_frames))
+
+    @contextlib.contextmanager
+    def _failing_the_take(self) -> Iterator[None]:
+        """What would go wrong again inside is why the take that is being written fails."""
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError):
+            raise
+        except Exception as error:  # whatever it is, the next take must still be recorded
+            is_ours = isinstance(error, TakesError)
+            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            logger.error("a take could not be kept: %s", reason, exc_info=not is_ours)
+            self._take_failure = self._take_failure or reason
 
     def _apply(self, order: _Edit) -> None:
         if not order.future.set_running_or_notify_cancel():
             return
+        began_at_s = time.monotonic()
         try:
             with self._store.transaction():
                 result = order.change(self._store)
@@ -397,6 +450,28 @@ class Recorder:
             order.future.set_exception(error)
         else:
             order.future.set_result(result)
+        if (took_s := time.monotonic() - began_at_s) > LONG_EDIT_S:
+            logger.warning("an edit kept frames from the disk for %.1f s", took_s)
+
+    def _abandon(self, waiting: deque[_Order]) -> None:
+        """Tells whoever waits for what is left that it is not done."""
+        for order in waiting:
+            if isinstance(order, _Edit) and order.future.set_running_or_notify_cancel():
+                order.future.set_exception(TakesError("the takes are closed"))
+            elif isinstance(order, _Finish):
+                refused = (
+                    f"closed before all of it was written ({self._problem}); what was is recovered at the next start"
+                )
+                self._outcomes.put(Outcome(take=None, refused=refused, lost_frames=order.lost_frames))
+
+
+def _leading_frames(waiting: deque[_Order]) -> list[FrameRow]:
+    rows = []
+    for order in waiting:
+        if not isinstance(order, FrameRow):
+            break
+        rows.append(order)
+    return rows
 
 
 def _drained(source: "queue.SimpleQueue[T]") -> list[T]:

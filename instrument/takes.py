@@ -28,9 +28,9 @@ from instrument.takes_file import (
     WriterLock,
     beside,
     connect,
-    damage,
     damage_named,
     move_aside,
+    nonsense_named,
     open_for_reading,
     open_for_writing,
 )
@@ -144,10 +144,19 @@ def checked_targets(targets: Mapping[str, Target]) -> dict[str, Target]:
     checked: dict[str, Target] = {}
     for output, target in targets.items():
         is_number = isinstance(target, int | float) and not isinstance(target, bool) and math.isfinite(target)
-        if not output or not (is_number or (isinstance(target, str) and target)):
-            raise TakesError(f"output '{output}': target is {target!r}; allowed: a class name, or a finite number")
+        if not _is_name(output) or not (is_number or _is_name(target)):
+            raise TakesError(f"output {output!r}: target is {target!r}; allowed: a class name, or a finite number")
         checked[output] = target if isinstance(target, str) else float(target)
     return checked
+
+
+def _is_name(value: object) -> bool:
+    """Whether it is a text that is not empty and can be stored: a lone surrogate cannot."""
+    return isinstance(value, str) and value != "" and value == _storable(value)
+
+
+def _storable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def check_layout(kind: str, parts: Sequence[str]) -> None:
@@ -258,19 +267,20 @@ class TakeStore:
         """The T frames of a take; times are seconds since its first frame, trimmed away or not."""
         take = self.take(take_id)
         rows = self._frames(take, "captured_at_s, aspect, packed", trimmed)
-        widths = {name: part_floats(name, take.number_count) for name in take.parts}
-        packed = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4").astype(np.float32)
-        packed = packed.reshape(len(rows), sum(widths.values()))
-        parts, start = {}, 0
-        for name, width in widths.items():
-            shape = PART_SHAPES[name] or (width,)
-            parts[name] = packed[:, start : start + width].reshape(len(rows), *shape)
-            start += width
-        return LandmarkSequence(
-            times_s=np.array([row[0] for row in rows], dtype=np.float64),
-            aspect=np.array([row[1] for row in rows], dtype=np.float32),
-            **parts,
-        )
+        with nonsense_named(self.path):
+            widths = {name: part_floats(name, take.number_count) for name in take.parts}
+            packed = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4").astype(np.float32)
+            packed = packed.reshape(len(rows), sum(widths.values()))
+            parts, start = {}, 0
+            for name, width in widths.items():
+                shape = PART_SHAPES[name] or (width,)
+                parts[name] = packed[:, start : start + width].reshape(len(rows), *shape)
+                start += width
+            return LandmarkSequence(
+                times_s=np.array([row[0] for row in rows], dtype=np.float64),
+                aspect=np.array([row[1] for row in rows], dtype=np.float32),
+                **parts,
+            )
 
     def frame_targets(self, take_id: int, *, trimmed: bool = True) -> dict[str, tuple[Target, ...]]:
         """For each output the take teaches, its target in each of the frames `landmarks` gives."""
@@ -280,12 +290,13 @@ class TakeStore:
             return {output: (target,) * (last - first + 1) for output, target in take.targets.items()}
         current = dict(take.targets)
         columns: dict[str, list[Target]] = {output: [] for output in current}
-        for number, (changes,) in enumerate(self._frames(take, "targets", trimmed=False)):
-            if changes:
-                current |= {output: target for output, target in json.loads(changes).items() if output in take.moving}
-            if first <= number <= last:
-                for output, column in columns.items():
-                    column.append(current[output])
+        with nonsense_named(self.path):
+            for number, (changes,) in enumerate(self._frames(take, "targets", trimmed=False)):
+                changed = json.loads(changes) if changes else {}
+                current |= {output: target for output, target in changed.items() if output in take.moving}
+                if first <= number <= last:
+                    for output, column in columns.items():
+                        column.append(current[output])
         return {output: tuple(column) for output, column in columns.items()}
 
     def whole(self, take_id: int) -> WholeTake:
@@ -336,7 +347,7 @@ class TakeStore:
         with self.transaction():
             cursor = self._database.execute(
                 "INSERT INTO take (kind, created_at, source, parts, number_count, targets) VALUES (?, ?, ?, ?, ?, ?)",
-                (kind, created_at or utc_now(), source, " ".join(ordered), number_count, _json(checked)),
+                (kind, created_at or utc_now(), _storable(source), " ".join(ordered), number_count, _json(checked)),
             )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -435,21 +446,6 @@ class TakeStore:
         """What was done again, in words; None if nothing was undone."""
         return self._step("id = (SELECT MIN(id) FROM edit WHERE is_undone)", "after", 0)
 
-    def compact(self, *, forget_edits: bool = False) -> int:
-        """How many deleted takes were really removed: those no undo or redo can bring back.
-
-        With `forget_edits` no undo is left, so every deleted take is removed.
-        """
-        with self.transaction():
-            if forget_edits:
-                self._database.execute("DELETE FROM edit")
-            removed = self._database.execute(
-                "DELETE FROM take WHERE is_deleted AND is_complete AND id NOT IN (SELECT take FROM change)"
-            ).rowcount
-        if removed:
-            self._database.execute("VACUUM")
-        return removed
-
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Changes inside happen all or not at all; nested ones join the outer."""
@@ -480,10 +476,8 @@ class TakeStore:
             f" WHERE {where} GROUP BY take.id ORDER BY take.id",
             arguments,
         )
-        try:
+        with nonsense_named(self.path):
             return tuple(_take_of(row) for row in rows)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise damage(self.path, error) from error
 
     def _count(self, take: Take) -> int:
         return int(self._rows("SELECT COUNT(*) FROM frame WHERE take = ?", (take.id,))[0][0])
@@ -626,12 +620,9 @@ def utc_now() -> str:
 def _sensible(path: Path, database: sqlite3.Connection) -> sqlite3.Connection:
     """That database, once every take in it has been read: whole pages may still hold nonsense."""
     try:
-        with damage_named(path):
+        with nonsense_named(path):
             for row in database.execute(f"SELECT {_TAKE_COLUMNS} FROM take"):
                 _take_of((*row, 0, 0.0, 0))
-    except (ValueError, TypeError, AttributeError) as error:
-        database.close()
-        raise damage(path, error) from error
     except BaseException:
         database.close()
         raise

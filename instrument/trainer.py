@@ -6,16 +6,21 @@ It speaks OSC over UDP on this machine only. In come `/train` (job, project fold
 commas between, none for all) and `/cancel` (job). Out to the engine, under `/instrument/trainer/`,
 go `hello` (port, process id) once it is warm and every half second from then on, and for each job
 `progress` (job, output, step, steps, loss, score; -1 where nothing is held out), and in the end
-`done` (job, summary as JSON) or `failed` (job, reason). It ends on SIGTERM, and when its standard
-input closes because the supervisor that held the other end is gone.
+`done` (job, summary as JSON) or `failed` (job, reason). What does not come from the engine's own
+socket is dropped. It ends on SIGTERM, and when its standard input closes because the supervisor
+that held the other end is gone.
 """
+
+import signal
+
+if __name__ == "__main__":  # before the rest: Ctrl-C reaches every process, also one that still imports
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor ends this one
 
 import argparse
 import json
 import logging
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -54,21 +59,23 @@ class _Job:
 
 
 class Trainer:
-    """Takes jobs from the engine, one at a time; a new one cancels those before it.
+    """Takes jobs from the engine, and from nobody else, one at a time; a new one cancels those before it.
 
     `train` is called as `instrument.training.train_project` without its cache; whatever it raises
-    becomes the reason its job failed.
+    becomes the reason its job failed. Raises OSError for an engine's host that is not known.
     """
 
     def __init__(
         self, *, engine: tuple[str, int], train: "Callable[..., ProjectTraining]", clock: Clock = now_s
     ) -> None:
-        self._engine = engine
+        self._engine = _address_here(*engine)
         self._train = train
         self._clock = clock
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
+        self.strangers = 0
+        """Datagrams dropped because they did not come from the engine."""
         self._is_stopped = False
         self._unfinished: list[_Job] = []
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -84,7 +91,7 @@ class Trainer:
                 hello_at_s = self._clock() + HELLO_EVERY_S
             self._socket.settimeout(max(hello_at_s - self._clock(), 0.001))
             with suppress(TimeoutError, ConnectionResetError):  # Windows resets when the engine is away
-                self._receive(self._socket.recv(65536))
+                self._receive(*self._socket.recvfrom(65536))
         self._cancel_all()
         self._waiting.put(None)
         worker.join(timeout=2.0)
@@ -96,8 +103,15 @@ class Trainer:
         with suppress(OSError):
             self._socket.sendto(b"", ("127.0.0.1", self.port))
 
-    def _receive(self, datagram: bytes) -> None:
-        if not datagram:
+    def _receive(self, datagram: bytes, sender: tuple[str, int]) -> None:
+        if self._is_stopped:
+            return
+        if sender != self._engine:
+            self.strangers += 1
+            if self.strangers == 1:
+                log.warning(
+                    "dropped a datagram from %s:%d; only the engine, at %s:%d, is listened to", *sender, *self._engine
+                )
             return
         try:
             messages = decode(datagram)
@@ -182,6 +196,13 @@ def summary(training: "ProjectTraining") -> str:
     return text
 
 
+def _address_here(host: str, port: int) -> tuple[str, int]:
+    """Where an engine that listens there sends from, and hears us."""
+    family, kind = socket.AF_INET, socket.SOCK_DGRAM
+    here = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  (who listens everywhere listens here)
+    return str(socket.getaddrinfo(here, port, family, kind)[0][4][0]), port
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a trainer until its supervisor is gone; gives the exit code."""
     parser = argparse.ArgumentParser(prog="instrument.trainer", description="The instrument's trainer process.")
@@ -191,7 +212,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_one_thread()
     trainer = Trainer(engine=engine, train=_warm())
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the supervisor ends this one
     threading.Thread(target=_stop_with_stdin, args=(trainer,), name="stdin", daemon=True).start()
     trainer.serve()
     return 0

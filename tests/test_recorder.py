@@ -77,6 +77,17 @@ def test_start_while_recording_ends_the_first_take(recorder, clock):
     assert [(one.take.targets["posture"], one.take.frame_count) for one in recorder.poll()] == [("rest", 5), ("up", 4)]
 
 
+def test_outcomes_come_in_the_order_the_recordings_were_ended(recorder, clock):
+    recorder.start({"posture": "rest"}, source="test", parts=BODY)
+    perform(recorder, clock, 0, 5)
+    recorder.start({"posture": "up"}, source="test", parts=BODY)
+    recorder.start({"posture": "rest"}, source="test", parts=BODY)
+    perform(recorder, clock, 5, 9)
+    recorder.stop()
+    recorder.edit(lambda store: None).result(timeout=5)
+    assert [one.take and one.take.frame_count for one in recorder.poll()] == [5, None, 4]
+
+
 def test_a_wrong_start_raises_and_leaves_the_recording_alone(recorder, clock):
     recorder.start({"posture": "rest"}, source="test", parts=BODY)
     with pytest.raises(TakesError, match="finite number"):
@@ -126,7 +137,8 @@ def test_a_timed_take_ends_even_when_frames_stop_coming(recorder, clock):
 def test_a_timed_take_without_a_camera_ends_too(recorder, clock):
     recorder.start({"posture": "rest"}, source="test", parts=BODY, count_in_s=1.0, length_s=1.0)
     clock.s = 2.6
-    assert recorder.poll() == [Outcome(take=None, refused="no frame came while recording")]
+    assert recorder.poll() == []
+    assert outcome_of(recorder) == Outcome(take=None, refused="no frame came while recording")
 
 
 def test_a_take_without_a_body_is_refused_with_the_reason_and_undo_keeps_it(recorder, clock):
@@ -188,6 +200,13 @@ def test_an_edit_that_fails_says_why_and_changes_nothing(recorder, clock):
     with pytest.raises(TakesError, match="no take 99"):
         recorder.edit(half_way).result(timeout=5)
     assert len(recorder.edit(lambda store: store.takes()).result(timeout=5)) == 1
+
+
+def test_an_edit_that_keeps_frames_from_the_disk_for_long_is_said(recorder, monkeypatch, caplog):
+    monkeypatch.setattr("instrument.recorder.LONG_EDIT_S", -1.0)
+    recorder.edit(lambda store: None).result(timeout=5)
+    recorder.close()
+    assert "an edit kept frames from the disk for 0.0 s" in caplog.text
 
 
 def test_closing_finishes_the_take_and_later_edits_are_refused(path, clock):
@@ -260,6 +279,24 @@ def test_when_too_many_wait_the_rest_is_dropped_counted_and_said(path, clock):
         assert (outcome.take.frame_count, outcome.lost_frames) == (20, 30)
 
 
+def test_a_target_that_changed_with_a_lost_frame_comes_with_the_next_one_kept(path, clock):
+    with Recorder(path, clock, max_waiting_frames=1, busy_timeout_s=0.02) as recorder:
+        recorder.start({"volume": 0.0}, source="test", parts=BODY)
+        perform(recorder, clock, 0, 1, targets={"volume": 0.1})
+        recorder.edit(lambda store: None).result(timeout=5)
+        blocked = Blocked(path)
+        perform(recorder, clock, 1, 2, targets={"volume": 0.1})
+        perform(recorder, clock, 2, 3, targets={"volume": 0.4})
+        blocked.release()
+        recorder.edit(lambda store: None).result(timeout=5)
+        perform(recorder, clock, 3, 4, targets={"volume": 0.4})
+        recorder.stop()
+        outcome = outcome_of(recorder)
+    assert outcome.lost_frames == 1
+    with TakeStore.open(path, readonly=True) as store:
+        assert store.frame_targets(outcome.take.id) == {"volume": (0.1, 0.1, 0.4)}
+
+
 def test_a_full_disk_is_said_and_recording_goes_on_when_there_is_room(recorder, clock):
     recorder.edit(lambda store: store._database.execute("PRAGMA max_page_count = 1")).result(timeout=5)
     recorder.start({"posture": "rest"}, source="test", parts=BODY)
@@ -280,9 +317,71 @@ def test_closing_gives_up_when_the_file_stays_locked_and_keeps_what_is_on_disk(p
     blocked = Blocked(path)
     perform(recorder, clock, 10, 20)
     waiting = recorder.edit(lambda store: None)
-    recorder.close(timeout_s=0.1)
+    cancelled = recorder.edit(lambda store: None)
+    assert cancelled.cancel()
+    [outcome] = recorder.close(timeout_s=0.1)
+    assert outcome.take is None
+    assert "closed before all of it was written (database is locked)" in outcome.refused
     with pytest.raises(TakesError, match="closed"):
         waiting.result(timeout=5)
     blocked.release()
     with TakeStore.open(path) as store:
         assert [take.frame_count for take in store.recovered] == [10]
+
+
+# When something is wrong that trying again would not cure
+
+
+def record_one(recorder: Recorder, clock: FakeClock, **options) -> Outcome:
+    recorder.start({"posture": "rest"}, source="test", parts=BODY, **options)
+    perform(recorder, clock, 0, 5)
+    recorder.stop()
+    return outcome_of(recorder)
+
+
+def test_a_take_that_cannot_be_begun_is_said_and_the_next_one_is_recorded(recorder, clock):
+    recorder.start({"posture": "rest"}, source="test", parts=BODY, number_count=3)
+    perform(recorder, clock, 0, 5)
+    wait_for(lambda: recorder.problems)
+    assert "this take cannot be kept (number_count is 3" in recorder.problems[0]
+    recorder.stop()
+    outcome = outcome_of(recorder)
+    assert (outcome.take, outcome.lost_frames, recorder.dropped_frames) == (None, 5, 5)
+    assert "number_count is 3" in outcome.refused
+    assert recorder.problems == ()
+    assert record_one(recorder, clock).take.frame_count == 5
+
+
+def test_a_take_that_fails_while_it_is_recorded_is_refused_with_what_it_has(recorder, clock):
+    recorder.start({"posture": "rest"}, source="test", parts=BODY)
+    perform(recorder, clock, 0, 5)
+    recorder.edit(lambda store: store.finish(1)).result(timeout=5)
+    perform(recorder, clock, 5, 9)
+    recorder.stop()
+    outcome = outcome_of(recorder)
+    assert (outcome.take.frame_count, outcome.lost_frames) == (5, 4)
+    assert outcome.refused == "take 1 is not being recorded"
+    assert record_one(recorder, clock).refused is None
+
+
+def test_a_take_that_cannot_be_finished_does_not_hold_up_the_next(recorder, clock):
+    recorder.start({"posture": "rest"}, source="test", parts=BODY)
+    perform(recorder, clock, 0, 5)
+    recorder.edit(lambda store: store._database.execute("DELETE FROM take")).result(timeout=5)
+    recorder.stop()
+    assert outcome_of(recorder) == Outcome(take=None, refused="no take 1; there are: none")
+    assert record_one(recorder, clock).take.frame_count == 5
+
+
+def test_a_fault_of_the_program_is_named_and_the_writer_goes_on(recorder, clock, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("instrument.recorder.TakeStore.begin", lambda *_, **__: 1 / 0)
+        assert record_one(recorder, clock).refused == "ZeroDivisionError: division by zero"
+    assert record_one(recorder, clock).take.frame_count == 5
+
+
+def test_a_source_whose_name_is_no_text_is_recorded_with_the_name_spelt_out(recorder, clock):
+    recorder.start({}, source="video:\udcff.mp4", parts=BODY)
+    perform(recorder, clock, 0, 5)
+    recorder.stop()
+    assert outcome_of(recorder).take.source == "video:\\udcff.mp4"

@@ -331,24 +331,6 @@ def test_trimming_to_all_of_a_take_is_no_trim(store):
     assert store.take(take_id).trim is None
 
 
-def test_compact_removes_only_what_nothing_can_bring_back(store):
-    record(store)
-    store.undo()
-    kept = record(store)
-    store.delete([kept])
-    assert store.compact() == 1
-    store.undo()
-    assert [take.id for take in store.takes()] == [kept]
-
-
-def test_compact_can_forget_every_edit(store):
-    store.delete([record(store)])
-    kept = record(store)
-    assert store.compact(forget_edits=True) == 1
-    assert [take.id for take in store.takes(include_deleted=True)] == [kept]
-    assert store.undo() is None
-
-
 def shown(store: TakeStore) -> list[tuple[object, ...]]:
     return [(one.id, one.targets, one.trim, one.refused) for one in store.takes()]
 
@@ -498,6 +480,19 @@ def flip_a_label(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"class 7"', b'"cl\xffss 7"'))
 
 
+def shorten_a_frame(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE frame SET packed = x'00' WHERE take = 7 AND number = 3")
+    database.close()
+
+
+def garble_a_target(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("""UPDATE take SET moving = '["posture"]' WHERE id = 7""")
+        database.execute("UPDATE frame SET targets = '{' WHERE take = 7 AND number = 3")
+    database.close()
+
+
 DAMAGES = [flip_a_label, truncate, flip_a_page, write_garbage, write_zeros_and_junk]
 
 
@@ -515,14 +510,30 @@ def test_a_damaged_file_is_moved_aside_unchanged_and_a_new_one_is_begun(path, da
         assert store.moved_aside is None
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_reader_of_a_damaged_file_is_told_what_to_do_and_touches_nothing(path, damage):
+@pytest.mark.parametrize("damage", [*DAMAGES, shorten_a_frame, garble_a_target])
+def test_a_reader_that_meets_damage_is_told_what_to_do_and_touches_nothing(path, damage):
     filled(path)
     damage(path)
     damaged = path.read_bytes()
+
+    def read_everything() -> None:
+        with TakeStore.open(path, readonly=True) as store:
+            for take in store.takes():
+                store.whole(take.id)
+
     with pytest.raises(TakesDamagedError, match="Start the instrument"):
-        TakeStore.open(path, readonly=True)
+        read_everything()
     assert path.read_bytes() == damaged
+
+
+def test_only_a_writer_reads_every_page_before_it_begins(path, monkeypatch):
+    checked = []
+    monkeypatch.setattr("instrument.takes_file._check_pages", lambda *_: checked.append("checked"))
+    filled(path, 1)
+    TakeStore.open(path, readonly=True).close()
+    assert checked == []
+    TakeStore.open(path).close()
+    assert checked == ["checked"]
 
 
 def test_the_log_of_a_damaged_file_moves_with_it_unchanged(path, tmp_path):

@@ -63,7 +63,9 @@ def frames_in(takes: list[WholeTake]) -> set[int]:
 
 
 def test_a_killed_recording_loses_at_most_its_last_second_and_nothing_else(tmp_path):
-    path, random_s = tmp_path / "takes.sqlite", random.Random()
+    path, seed = tmp_path / "takes.sqlite", random.randrange(2**32)
+    print(f"instants drawn with seed {seed}")
+    random_s = random.Random(seed)
     earlier: dict[int, WholeTake] = {}
     first, offered_ever = 0, 0
     for _ in range(4):

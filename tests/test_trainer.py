@@ -229,6 +229,26 @@ def test_rubbish_and_wrong_types_are_passed_over(engine: Engine, serve: Callable
     assert engine.end()[:2] == ("done", 7)
 
 
+def test_a_job_from_anyone_but_the_engine_is_dropped(engine: Engine, serve: Callable[..., Trainer]) -> None:
+    trainer, stranger = serve(at_once), Engine()
+    stranger.send(trainer.port, "/train", 1, "project", "")
+    stranger.socket.close()
+    engine.send(trainer.port, "/train", 2, "project", "")
+    assert engine.end()[:2] == ("done", 2)
+    assert trainer.strangers == 1
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])  # noqa: S104  (it only names it)
+def test_an_engine_is_known_however_its_host_is_written(engine: Engine, host: str) -> None:
+    trainer = Trainer(engine=(host, engine.address[1]), train=at_once)
+    thread = threading.Thread(target=trainer.serve)
+    thread.start()
+    engine.send(trainer.port, "/train", 1, "project", "")
+    assert engine.end()[:2] == ("done", 1)
+    trainer.stop()
+    thread.join(timeout=10)
+
+
 def test_it_listens_on_this_machine_only(serve: Callable[..., Trainer]) -> None:
     assert serve(at_once)._socket.getsockname()[0] == "127.0.0.1"
 
@@ -299,3 +319,23 @@ def test_the_process_ends_on_sigterm_without_a_word(engine: Engine, process: "su
     assert process.wait(timeout=10) == 0
     assert process.stderr is not None
     assert process.stderr.read() == b""
+
+
+INTERRUPTED = """
+import runpy, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name not in ("instrument", "instrument.trainer"):
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; a job in the background ignores it
+sys.argv = ["trainer", "--engine", "127.0.0.1:9"]
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("instrument.trainer", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_is_nothing_to_the_process_at_any_of_its_imports() -> None:
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert (run.returncode, run.stderr) == (0, b"")
