@@ -14,7 +14,15 @@ from typing import Any, NoReturn
 
 POSE_FEATURES = ("positions", "angles", "distances", "velocities", "energy", "windowed", "differences")
 HAND_FEATURES = ("hands", "hand_velocities", "hand_windowed", "hand_differences")
-NUMBER_FEATURES = ("numbers", "number_velocities", "number_windowed", "number_differences")
+NUMBER_FEATURES = (
+    "numbers",
+    "number_velocities",
+    "number_windowed",
+    "number_differences",
+    "number_path",
+    "number_shape",
+)
+OFFERED_NUMBER_FEATURES = ("number_path", "number_shape")
 FEATURE_GROUPS = POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES
 
 DEFAULT_OSC = ("127.0.0.1", 12000)
@@ -83,6 +91,8 @@ class Output:
     """Limits of a continuous output."""
     features: tuple[str, ...] = ()
     """Feature groups it learns from."""
+    offered: tuple[str, ...] = ()
+    """More groups, of which training takes those that help; none where the patch names its features."""
     inputs: tuple[int, ...] = ()
     """Which numbers (1 is the first) of those groups it learns from; empty: all."""
     hidden: tuple[int, ...] = (64, 32)
@@ -297,13 +307,14 @@ def _output(table: "_Table", listen: Listen) -> Output:
         groups, default = [], []
         if "pose" in listen.track:
             groups += POSE_FEATURES
-            default += ["positions", "angles", "distances"]
+            default += ["positions", "angles"]
         if "hands" in listen.track:
             groups += HAND_FEATURES
             default += ["hands"]
     low, high = table.range("range", default=(0.0, 1.0))
     if low >= high:
         table.fail_key("range", f"{low:g}..{high:g}", "low below high (a route can invert)")
+    are_named = table.has("features")
     output = Output(
         name=table.name("name"),
         kind=table.choice("kind", allowed=("class", "continuous"), default="class"),
@@ -311,6 +322,7 @@ def _output(table: "_Table", listen: Listen) -> Output:
         low=low,
         high=high,
         features=table.choices("features", allowed=tuple(groups), default=tuple(default)),
+        offered=OFFERED_NUMBER_FEATURES if listen.is_numbers and not are_named else (),
         inputs=table.integers("inputs", default=(), low=1, high=10_000),
         hidden=table.integers("hidden", default=(64, 32), low=1, high=4096),
         seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
@@ -482,6 +494,10 @@ class _Table:
         if value not in allowed and value != default:
             self.fail_key(key, f"'{value}'", f"one of {', '.join(allowed)}{_did_you_mean(value, allowed)}")
         return value
+
+    def has(self, key: str) -> bool:
+        """Whether that key is there and has not been taken yet."""
+        return key in self._rest
 
     def choices(self, key: str, *, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
         values = self.texts(key, default=default)

@@ -1,9 +1,11 @@
 """Trains a small network on examples in a fraction of a second.
 
 Batches of 128 in which every class comes equally often, Adam with a one-cycle rate, noise on the
-inputs and smoothed labels against overconfidence. On stretches of real recordings held out this
-gives 94 % (hands), 99 % (bodies) and 95 % (fingertip paths) in 300 to 700 steps. Inputs are
-standardised; that is folded into the first layer afterwards, so that playing costs nothing for it.
+inputs and smoothed labels against overconfidence. Two members are trained and their outputs
+averaged: one sees every feature standardised, the other sees features that move together
+decorrelated a little as well (`models.whitening`). All of that folds into the weights, so that
+what plays is one plain network: the members side by side, with nothing between them but zeros.
+docs/learning.md has what each choice is worth.
 """
 
 import math
@@ -16,7 +18,9 @@ from numpy.typing import NDArray
 from instrument.kernels.cpu import FloatArray, Layer, forward
 from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.holdout import Holdout, hold_out
+from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp
+from instrument.models.whitening import View, standardised, whitened
 
 BATCH = 128
 _NOISE_PLACES = 1 << 16
@@ -27,6 +31,8 @@ _HIGHEST_LOSS = 1e3
 """Inputs are within `_FARTHEST` and targets within 0..1, so a loss this high has run away."""
 _WIDE = 200
 """More features than this want smaller steps, as each step moves a unit by the sum over all of them."""
+_FEW = 100
+"""With more examples than this the noise on the inputs is less."""
 
 
 class TrainingError(Exception):
@@ -49,6 +55,10 @@ class Examples:
     """(N,): number of the take each is from."""
     class_count: int = 0
     """0 when the targets are values."""
+    variations: FloatArray | None = None
+    """(M, F): what examples would have been, seen a little differently; learned from, never scored on."""
+    variations_of: NDArray[np.intp] | None = None
+    """(M,): which example each is a variation of."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -64,6 +74,8 @@ class Recipe:
     """Standard deviation of the noise on the inputs, in standard deviations of the feature."""
     smoothing: float = 0.1
     """Share of a label's probability that is spread over all classes."""
+    members: int = 2
+    """How many networks are trained and averaged: 1 or 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +116,14 @@ class Fitted:
 
 
 def recipe_for(examples: Examples) -> Recipe:
-    """300 steps up to 1,000 examples, then as many more as the square root of their number."""
-    steps = round(300 * math.sqrt(max(len(examples), 1000) / 1000))
+    """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
+    steps = round(200 * (max(len(examples), 1000) / 1000) ** 0.85)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
-        return Recipe(steps=steps, peak_rate=peak_rate)
-    return Recipe(steps=2 * steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0)
+        noise = 0.25 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
+        return Recipe(steps=steps, peak_rate=peak_rate, noise=noise)
+    steps = round(600 * math.sqrt(max(len(examples), 1000) / 1000))
+    return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
 
 
 def fit(
@@ -153,7 +167,7 @@ def _fit(
     on_progress: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
-    final = _Fit(examples, hidden, seed, recipe)
+    finals = [_Fit(examples, hidden, seed, recipe, member) for member in range(recipe.members)]
     held = hold_out(_groups(examples), examples.takes)
     trial = _Fit(_rows(examples, held.is_seen), hidden, seed, recipe) if held.is_held.any() else None
     unseen = _rows(examples, held.is_held)
@@ -162,13 +176,13 @@ def _fit(
     for step in range(recipe.steps):
         if is_cancelled():
             raise Cancelled
-        losses[step] = final.step(step)
+        losses[step] = sum(member.step(step) for member in finals) / len(finals)
         if trial:
             trial.step(step)
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
             score = _score(trial.layers(), unseen) if trial else None
             on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
-    layers = final.layers()
+    layers = side_by_side([member.layers() for member in finals])
     if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise _Diverged("weights that are not finite")
     if _has_died(layers, examples.values):
@@ -185,22 +199,27 @@ def _fit(
 class _Fit:
     """One network on its way."""
 
-    def __init__(self, examples: Examples, hidden: tuple[int, ...], seed: int, recipe: Recipe) -> None:
-        rng = np.random.default_rng(seed)
-        count, features = examples.values.shape
-        batches = recipe.steps * BATCH
+    def __init__(self, examples: Examples, hidden: tuple[int, ...], seed: int, recipe: Recipe, member: int = 0) -> None:
+        rng = np.random.default_rng([seed, member])
         self._recipe = recipe
-        self._mean, self._scale = _standardisation(examples.values)
-        self._values = np.clip((examples.values - self._mean) * self._scale, -_FARTHEST, _FARTHEST)
+        self._view: View = whitened(examples.values) if member else standardised(examples.values)
+        values, groups = examples.values, _groups(examples)
+        targets = examples.targets
+        if examples.variations is not None and examples.variations_of is not None:
+            values = np.concatenate([values, examples.variations])
+            groups = np.concatenate([groups, groups[examples.variations_of]])
+            targets = np.concatenate([targets, targets[examples.variations_of]])
+        self._values = self._view.of(values, farthest=_FARTHEST)
+        count, features = self._values.shape
         if examples.class_count:
             off = recipe.smoothing / examples.class_count
             self._targets = np.full((examples.class_count, examples.class_count), off, dtype=np.float32)
             self._targets[np.diag_indices(examples.class_count)] += 1.0 - recipe.smoothing
-            self._target_rows = examples.targets.astype(np.intp)
+            self._target_rows = targets.astype(np.intp)
         else:
-            self._targets = examples.targets.astype(np.float32)[:, None]
+            self._targets = targets.astype(np.float32)[:, None]
             self._target_rows = np.arange(count)
-        self._draws = _draws(_groups(examples), batches, rng).reshape(recipe.steps, BATCH)
+        self._draws = _draws(groups, recipe.steps * BATCH, rng).reshape(recipe.steps, BATCH)
         # One pool of noise, read from another place each step: fresh noise costs as much as the gradient.
         self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * features, dtype=np.float32)
         self._noise *= recipe.noise
@@ -230,11 +249,9 @@ class _Fit:
         return loss
 
     def layers(self) -> tuple[Layer, ...]:
-        """The network with the standardisation in its first layer."""
+        """The network with the view of its features in its first layer."""
         (weights, biases), *rest = self._network.layers
-        folded = weights * self._scale[:, None].astype(np.float64)
-        moved = biases - self._mean.astype(np.float64) @ folded
-        first = (folded.astype(np.float32), moved.astype(np.float32))
+        first = self._view.folded(weights, biases)
         return first, *((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in rest)
 
 
@@ -242,15 +259,6 @@ def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
     """Whether some hidden layer gives 0 for everything, as ReLU does for good after a step too large."""
     rows = values[:: max(1, len(values) // 1000)]
     return any(not np.any(rows := np.maximum(forward([layer], rows), 0.0)) for layer in layers[:-1])
-
-
-def _standardisation(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(F,) means, and (F,) inverse deviations; 0 for a feature that never changes, which is thereby ignored."""
-    mean = values.mean(axis=0, dtype=np.float64)
-    deviation = np.sqrt(np.square(values - mean).mean(axis=0))
-    is_constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-3)
-    scale = np.where(is_constant, 0.0, 1.0 / np.where(is_constant, 1.0, deviation))
-    return mean.astype(np.float32), scale.astype(np.float32)
 
 
 def _groups(examples: Examples) -> NDArray[np.intp]:
@@ -279,7 +287,19 @@ def _draws(groups: NDArray[np.intp], count: int, rng: np.random.Generator) -> ND
 
 
 def _rows(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
-    return replace(examples, values=examples.values[rows], targets=examples.targets[rows], takes=examples.takes[rows])
+    """Those examples, and the variations of them."""
+    variations, variations_of = examples.variations, examples.variations_of
+    if variations is not None and variations_of is not None:
+        kept = rows[variations_of]
+        variations, variations_of = variations[kept], (np.cumsum(rows) - 1)[variations_of[kept]]
+    return replace(
+        examples,
+        values=examples.values[rows],
+        targets=examples.targets[rows],
+        takes=examples.takes[rows],
+        variations=variations,
+        variations_of=variations_of,
+    )
 
 
 def _errors(layers: tuple[Layer, ...], examples: Examples) -> FloatArray:
