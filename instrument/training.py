@@ -118,7 +118,7 @@ def train_project(
     patch = read_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         takes = store.takes(kind="take")
-        patch = _with_inputs_of(patch, takes)
+        patch = with_inputs_of(patch, takes)
         wanted = _wanted(patch, outputs)
         datasets: dict[str, Dataset] = {}
         refused: dict[str, str] = {}
@@ -383,7 +383,7 @@ def _wanted(patch: Patch, names: Sequence[str]) -> tuple[Output, ...]:
         raise TrainingError(error.args[0]) from None
 
 
-def _with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
+def with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
     """The patch with as many input numbers as the latest take has, where it leaves that open."""
     counts = [take.number_count for take in takes if take.number_count]
     if patch.listen.is_numbers and not patch.listen.inputs and counts:

@@ -132,10 +132,11 @@ def fit(
     hidden: tuple[int, ...],
     seed: int,
     recipe: Recipe | None = None,
+    is_validated: bool = True,
     on_progress: Callable[[Progress], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Fitted:
-    """A network trained on all examples, and how well one trained on part of them does on the rest.
+    """A network trained on all examples and, if `is_validated`, how well one trained on part does on the rest.
 
     The same examples, widths, seed and recipe give the same weights, bit for bit.
     Raises TrainingError, and Cancelled once `is_cancelled` says so, which is asked at every step.
@@ -147,7 +148,7 @@ def fit(
     for _ in range(4):
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss
-                return _fit(examples, hidden, seed, recipe, notes, on_progress, is_cancelled)
+                return _fit(examples, hidden, seed, recipe, is_validated, notes, on_progress, is_cancelled)
         except _Diverged as error:
             recipe = replace(recipe, peak_rate=recipe.peak_rate / 10)
             notes.append(f"training ran away ({error}); tried again with a smaller step, {recipe.peak_rate:g}")
@@ -163,14 +164,16 @@ def _fit(
     hidden: tuple[int, ...],
     seed: int,
     recipe: Recipe,
+    is_validated: bool,
     notes: list[str],
     on_progress: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
     finals = [_Fit(examples, hidden, seed, recipe, member) for member in range(recipe.members)]
     held = hold_out(_groups(examples), examples.takes)
-    trial = _Fit(_rows(examples, held.is_seen), hidden, seed, recipe) if held.is_held.any() else None
-    unseen = _rows(examples, held.is_held)
+    is_tried = is_validated and bool(held.is_held.any())
+    trial = _Fit(rows_of(examples, held.is_seen), hidden, seed, recipe) if is_tried else None
+    unseen = rows_of(examples, held.is_held)
     losses = np.zeros(recipe.steps)
     every = max(1, recipe.steps // _PROGRESS_REPORTS)
     for step in range(recipe.steps):
@@ -286,7 +289,7 @@ def _draws(groups: NDArray[np.intp], count: int, rng: np.random.Generator) -> ND
     return np.stack(columns, axis=1).reshape(-1)[:count]
 
 
-def _rows(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
+def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
     """Those examples, and the variations of them."""
     variations, variations_of = examples.variations, examples.variations_of
     if variations is not None and variations_of is not None:
@@ -321,5 +324,5 @@ def _validation(layers: tuple[Layer, ...], examples: Examples, held: Holdout) ->
         by_block=held.by_block if examples.class_count else (0,) * bool(held.by_block),
         score=_score(layers, examples),
         examples=len(examples),
-        by_take={take: _score(layers, _rows(examples, examples.takes == take)) for take in takes},
+        by_take={take: _score(layers, rows_of(examples, examples.takes == take)) for take in takes},
     )
