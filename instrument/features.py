@@ -8,6 +8,7 @@ This room knows nothing of takes, models or outputs beyond the feature groups th
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -247,11 +248,15 @@ def _parts(patch: Patch) -> tuple[str, ...]:
     return parts
 
 
-def _group_names(patch: Patch, group: str) -> list[str]:
-    body = patch.features.body
+def _group_names(patch: Patch, group: str) -> tuple[str, ...]:
+    return _names(group, patch.features.body, patch.listen.inputs)
+
+
+@functools.lru_cache(maxsize=64)
+def _names(group: str, body: str, inputs: int) -> tuple[str, ...]:
     trailed = [*_xy(_TRAILED[body]), "speed"]
     tips = [f"{side}.{name}" for side in ("left", "right") for name in _xy(_TIPS)]
-    numbers = [f"{number}" for number in range(1, patch.listen.inputs + 1)]
+    numbers = [f"{number}" for number in range(1, inputs + 1)]
     names: dict[str, list[str]] = {
         "positions": _xy(_POINTS[body]),
         "angles": [*_JOINTS[body], *(f"{a}-{b}.{axis}" for a, b in _LIMBS[body] for axis in ("right", "down"))],
@@ -278,10 +283,10 @@ def _group_names(patch: Patch, group: str) -> list[str]:
         "number_velocities": numbers,
         "number_windowed": _statistics(numbers),
         "number_differences": _differences(numbers),
-        "number_path": _path_names(patch.listen.inputs),
-        "number_shape": _shape_names(patch.listen.inputs),
+        "number_path": _path_names(inputs),
+        "number_shape": _shape_names(inputs),
     }
-    return names[group]
+    return tuple(names[group])
 
 
 def _xy(names: Iterable[str]) -> list[str]:
@@ -489,9 +494,9 @@ class _Extraction:
             raise ValueError(f"{numbers.shape[1]} numbers came, but this patch has {width} inputs")
         values = np.nan_to_num(numbers)
         columns = {"numbers": values}
-        if "number_path" in used and _path_names(width):
+        if "number_path" in used and _group_names(self._patch, "number_path"):
             columns["number_path"] = _path(values)
-        if "number_shape" in used and _shape_names(width):
+        if "number_shape" in used and _group_names(self._patch, "number_shape"):
             columns["number_shape"] = _shape(values)
         if used & {"number_velocities", "number_windowed", "number_differences"}:
             here = np.ones_like(values, dtype=bool)

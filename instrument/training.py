@@ -274,7 +274,7 @@ def _picked(dataset: Dataset, rows: NDArray[np.intp]) -> LandmarkSequence:
     return LandmarkSequence(times_s=np.arange(len(rows), dtype=np.float64), aspect=np.concatenate(aspects), **whole)
 
 
-_MUST_HELP = 0.8
+_MUST_HELP = 0.9
 """Features that are offered are taken if they leave less than this share of the error."""
 
 

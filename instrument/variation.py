@@ -26,8 +26,10 @@ MOST_VARIATIONS = 1500
 """At most so many times the examples, and so many in all: with more examples they matter less."""
 
 _COMPARED = 60
-_AS_NEAR = 1.25
-_OWN_SHARE = 0.8
+_AS_NEAR = 1.5
+"""Mirror images may be so much farther from their class than its takes are from each other."""
+_AS_OFTEN = 0.4
+"""So many more of them, as a share, may be nearest to another class than are examples as recorded."""
 _HIPS = [POSE_LANDMARKS.index("left_hip"), POSE_LANDMARKS.index("right_hip")]
 
 
@@ -108,11 +110,12 @@ def symmetric_classes(
         among = to_ours[np.ix_(is_one, is_one)].copy()
         if len(np.unique(take[is_one])) > 1:
             among[take[is_one][:, None] == take[is_one]] = np.inf
-        nearest = shows[to_mirrored[is_one].argmin(axis=1)]
+        is_own = shows[to_ours[is_one].argmin(axis=1)] == one
+        is_still_own = shows[to_mirrored[is_one].argmin(axis=1)] == one
         as_recorded = np.median(among.min(axis=1))
         as_mirrored = np.median(to_mirrored[np.ix_(is_one, is_one)].min(axis=1))
         is_near = np.isfinite(as_recorded) and as_mirrored <= _AS_NEAR * as_recorded
-        if is_near and (nearest == one).mean() >= _OWN_SHARE:
+        if is_near and is_still_own.mean() >= is_own.mean() - _AS_OFTEN:
             found.append(one)
     return np.array(found, dtype=np.intp)
 

@@ -1,6 +1,6 @@
 """Trains a small network on examples in a fraction of a second.
 
-Batches of 128 in which every class comes equally often, Adam with a one-cycle rate, noise on the
+Batches of 64 in which every class comes equally often, Adam with a one-cycle rate, noise on the
 inputs and smoothed labels against overconfidence. Two members are trained and their outputs
 averaged: one sees every feature standardised, the other sees features that move together
 decorrelated a little as well (`models.whitening`). All of that folds into the weights, so that
@@ -22,7 +22,7 @@ from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp
 from instrument.models.whitening import View, standardised, whitened
 
-BATCH = 128
+BATCH = 64
 _NOISE_PLACES = 1 << 16
 _PROGRESS_REPORTS = 25
 _FARTHEST = 10.0
@@ -117,12 +117,12 @@ class Fitted:
 
 def recipe_for(examples: Examples) -> Recipe:
     """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
-    steps = round(200 * (max(len(examples), 1000) / 1000) ** 0.85)
+    steps = round(240 * (max(len(examples), 1000) / 1000) ** 0.95)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
         noise = 0.25 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
         return Recipe(steps=steps, peak_rate=peak_rate, noise=noise)
-    steps = round(600 * math.sqrt(max(len(examples), 1000) / 1000))
+    steps = round(900 * math.sqrt(max(len(examples), 1000) / 1000))
     return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
 
 
