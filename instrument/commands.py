@@ -424,7 +424,10 @@ class Commands:
             if error is not None:
                 self.fail(call, str(error))
             else:
-                self.done(call, *answer(future.result()))
+                done = future.result()
+                if done is not None:
+                    self._engine.note_change()
+                self.done(call, *answer(done))
 
         self._engine.after(self._engine.recorder.edit(change), finish)
         return LATER

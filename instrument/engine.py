@@ -99,6 +99,12 @@ class Engine:
         self._published_at_s = {"preview": 0.0, "latency": 0.0}
         self._source_state = ""
         self._recording_phase = "idle"
+        self._is_stale = False
+        """Whether takes have changed since the last training was asked for."""
+        self._asked_trainings = 0
+        """Trainings under way that somebody waits for; those that come by themselves wait for them."""
+        self.coaching: dict[str, Any] = {}
+        """What the trainer found out about the takes after the last training."""
 
         self.project = Project(options.folder)
         self.patch = self._read_patch(self.project)
@@ -120,6 +126,7 @@ class Engine:
         self.load_models()
         has_models = any(status.is_running for status in self.predictor.status())
         self.is_running = has_models if options.is_running is None else options.is_running
+        self._is_run_when_trained = not has_models and options.is_running is None
         self.commands = Commands(self)
         self.report_session()
         self._train_untrained()
@@ -202,6 +209,8 @@ class Engine:
             then(future)
         for outcome in self.recorder.poll():
             self._finish_recording(outcome)
+        if self._is_stale and not self._asked_trainings:
+            self._train_always()
         self.trainer.attend()
         for problem in self.recorder.problems:
             self.complain("takes", problem)
@@ -248,6 +257,8 @@ class Engine:
         self._build()
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
+        self._is_run_when_trained = not self.is_running
+        self._is_stale, self.coaching = False, {}
         self.report_session()
         self._train_untrained()
 
@@ -279,6 +290,8 @@ class Engine:
             name for name in names if name in enabled or name not in {one.name for one in old.outputs}
         }
         self.load_models()
+        if patch.training.always:
+            self._train_untrained()
 
     def change_source(self, name: str) -> None:
         """Listens to another source until the next start.
@@ -311,6 +324,7 @@ class Engine:
                 log.warning("output '%s' is silent: %s", status.output, status.reason)
 
     def set_running(self, is_running: bool) -> None:
+        self._is_run_when_trained = False
         if is_running != self.is_running:
             # Notes that are due end, and begin again with what is seen now.
             self.outputs.send(self.routes.release_all() if not is_running else self.routes.reset())
@@ -361,10 +375,18 @@ class Engine:
         answer: Callable[[dict[str, Any] | None, str | None], None],
         *,
         is_run_after: bool = True,
+        is_asked: bool = True,
     ) -> None:
-        """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not."""
+        """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not.
+
+        With `is_asked`, somebody waits for it, and no training that comes by itself cuts it short.
+        """
+        self._asked_trainings += is_asked
+        if not outputs:
+            self._is_stale = False
 
         def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
+            self._asked_trainings -= is_asked
             if summary is not None:
                 self.load_models()
                 if is_run_after:
@@ -374,6 +396,21 @@ class Engine:
         # What is being written to disk now is learned too.
         written = self.recorder.edit(lambda _: None)
         self.after(written, lambda _: self.trainer.train(self.project.folder, outputs, finished))
+
+    def note_change(self) -> None:
+        """Takes have changed: where the patch wants it, there will be a new model without anybody asking."""
+        self._is_stale = self.patch.training.always
+        if self._is_stale:
+            self._bell.set()
+
+    def _train_always(self) -> None:
+        def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
+            if summary is None:
+                log.info("not trained: %s", reason)
+            elif self._is_run_when_trained:
+                self.set_running(True)
+
+        self.train((), answer, is_run_after=False, is_asked=False)
 
     def _train_untrained(self) -> None:
         """Trains what has takes but no model that fits, as a project that was just made."""
@@ -388,7 +425,7 @@ class Engine:
                 if reason is not None:
                     log.warning("training: %s", reason)
 
-            self.train(untrained, answer, is_run_after=is_run_after)
+            self.train(untrained, answer, is_run_after=is_run_after, is_asked=False)
 
     def send_done_training(self) -> None:
         """As Wekinator says it."""
@@ -570,6 +607,8 @@ class Engine:
             self.commands.fail(caller, reason)
             return
         log.info("take %d: %d frames", take.id, take.frame_count)
+        if take.kind == "take":
+            self.note_change()
         self.commands.done(caller, take.id, take.frame_count)
 
     def _finish_all(self, outcomes: list[Outcome]) -> None:

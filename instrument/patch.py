@@ -101,6 +101,14 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """When to train."""
+
+    always: bool = True
+    """Whether there is a new model after every take and every edit of takes, without asking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """Somewhere controls go: exactly one of `osc` and `midi` is set."""
 
@@ -168,6 +176,7 @@ class Patch:
     listen: Listen = field(default_factory=Listen)
     smoothing: Smoothing = field(default_factory=Smoothing)
     features: FeatureOptions = field(default_factory=FeatureOptions)
+    training: Training = field(default_factory=Training)
     outputs: tuple[Output, ...] = ()
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
@@ -216,6 +225,7 @@ def parse_patch(text: str, path: Path) -> Patch:
     listen = _listen(top.table("listen"))
     smoothing = _smoothing(top.table("smoothing"))
     features = _features(top.table("features"))
+    training = _training(top.table("training"))
     outputs = tuple(_output(table, listen) for table in top.tables("output"))
     for index, output in enumerate(outputs):
         if output.name in {other.name for other in outputs[:index]}:
@@ -238,6 +248,7 @@ def parse_patch(text: str, path: Path) -> Patch:
         listen=listen,
         smoothing=smoothing,
         features=features,
+        training=training,
         outputs=outputs,
         destinations=destinations,
         routes=routes,
@@ -298,6 +309,12 @@ def _features(table: "_Table") -> FeatureOptions:
     )
     table.end()
     return options
+
+
+def _training(table: "_Table") -> Training:
+    training = Training(always=table.boolean("always", default=True))
+    table.end()
+    return training
 
 
 def _output(table: "_Table", listen: Listen) -> Output:
