@@ -117,6 +117,11 @@ class Commands:
             self._engine.trainer.done(job, summary)
         return LATER
 
+    def trainer_coached(self, job: int, found: str) -> Answer:
+        if self._is_local() and self._engine.trainer.is_latest(job):
+            self._engine.take_coaching(json.loads(found))
+        return LATER
+
     def trainer_failed(self, job: int, reason: str) -> Answer:
         if self._is_local():
             self._engine.trainer.failed(job, reason)
@@ -258,6 +263,9 @@ class Commands:
         if not self._engine.trainer.cancel():
             raise ValueError("nothing is being trained")
         return None
+
+    def coaching(self) -> Answer:
+        return [json.dumps(self._engine.coaching)]
 
     # Telemetry
 

@@ -4,6 +4,7 @@ It plays on when everything else is gone: trainer, console, synthesiser, camera.
 between two frames, through `commands.py`; nothing else changes what it does.
 """
 
+import json
 import logging
 import threading
 from collections import Counter, deque
@@ -399,6 +400,7 @@ class Engine:
 
     def note_change(self) -> None:
         """Takes have changed: where the patch wants it, there will be a new model without anybody asking."""
+        self.coaching = {}
         self._is_stale = self.patch.training.always
         if self._is_stale:
             self._bell.set()
@@ -407,6 +409,8 @@ class Engine:
         def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
             if summary is None:
                 log.info("not trained: %s", reason)
+                advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
+                self.coaching = {"training": {"is_ready": False, "advice": [advice]}}
             elif self._is_run_when_trained:
                 self.set_running(True)
 
@@ -426,6 +430,14 @@ class Engine:
                     log.warning("training: %s", reason)
 
             self.train(untrained, answer, is_run_after=is_run_after, is_asked=False)
+
+    def take_coaching(self, found: dict[str, Any]) -> None:
+        """Keeps what the trainer found out about the takes, and tells whoever listens."""
+        self.coaching = found
+        self.telemetry.publish("coaching", json.dumps(found))
+        for name, one in found.items():
+            for advice in one.get("advice", ()):
+                log.info("%s: %s", name, advice["text"])
 
     def send_done_training(self) -> None:
         """As Wekinator says it."""
@@ -466,6 +478,7 @@ class Engine:
             ],
             "destinations": {name: asdict(one) for name, one in self.outputs.status().items()},
             "trainer": self.trainer.status(),
+            "coaching": self.coaching,
             "latency": {
                 name: {field: round(value, 3) for field, value in asdict(one).items()}
                 for name, one in self.latencies.summary().items()

@@ -83,7 +83,7 @@ def train_and_score(
     )
     seconds = time.perf_counter() - started_s
     place = {name: column for column, name in enumerate(dataset.feature_names)}
-    columns = [place[name] for name in seen.feature_names]
+    columns = np.array([place[name] for name in seen.feature_names], dtype=np.intp)
     rows = np.flatnonzero(is_held)
     given = forward(fitted.layers, dataset.examples.values[np.ix_(rows, columns)])
     given = np.exp(given - given.max(axis=1, keepdims=True))

@@ -147,6 +147,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row("/instrument/trainer/done", "job:i json:s", "The trainer has put new models in place."),
         _row("/instrument/trainer/failed", "job:i reason:s", "The trainer could not."),
+        _row("/instrument/trainer/coached", "job:i json:s", "What the trainer found out about the takes since."),
     ),
     "Project and patch": (
         _row("/instrument/project/open", "folder:s", "Plays another project, or this one again.", done="name:s"),
@@ -232,6 +233,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             repeats=1,
         ),
         _row("/instrument/train/cancel", "", "Stops training; the models that play stay."),
+        _row(
+            "/instrument/coaching",
+            "",
+            "What to record next, as JSON: for each output its scores by take and by frame, a learning curve, and "
+            "sentences of advice with their evidence. Comes a moment after each training; empty until then.",
+            done="json:s",
+        ),
     ),
     "Telemetry": (
         _row(
@@ -303,6 +311,7 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         "output:s step:i steps:i loss:f validation:f",
         "While training; validation is accuracy (class) or RMSE (continuous) on held-out takes.",
     ),
+    "coaching": ("/instrument/coaching", "json:s", "A moment after each training: scores, and what to record next."),
     "recording": ("/instrument/recording", "state:s seconds:f", "`count_in`, `recording`, `idle`, and how long."),
     "preview": ("/instrument/preview", "jpeg:b", "The picture, at most ten a second, at most 60 kB."),
 }

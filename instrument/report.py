@@ -30,6 +30,13 @@ def status_text(status: dict[str, Any]) -> str:
     lines.append(
         f"  trainer   {'ready' if trainer['alive'] else 'not there'}{', training' if trainer['training'] else ''}"
     )
+    for name, found in status.get("coaching", {}).items():
+        if "by_take" in found:
+            lines.append(
+                f"  score     {name}: {found['by_take']['accuracy']:.0%} of takes it had not learned from "
+                f"({found['by_frame']['accuracy']:.0%} of frames, which flatters)"
+            )
+        lines += [f"  advice    {name}: {one['text']}" for one in found.get("advice", [])]
     if total := status["latency"].get("total"):
         beyond = status["latency"]["beyond_tracking"]
         lines.append(
@@ -45,11 +52,12 @@ def evaluation_text(result: dict[str, Any]) -> str:
     """The scores of one output, a screen of them."""
     classes = list(result["classes"])
     of_each = f", {result['few']} of each class learned from" if result["few"] else ""
+    groups = ", ".join(result["feature_groups"])
+    spread = f"deviation {result['deviation']:.1%}, worst {result['worst']:.1%}"
+    held_out = f"{result['split']} held out{of_each}; {result['runs']} runs ({spread})"
     lines = [
-        f"{result['output']}: {result['examples']} examples, {len(classes)} classes, {result['features']} features "
-        f"({', '.join(result['feature_groups'])})",
-        f"  {result['accuracy']:.1%} recognised; {result['split']} held out{of_each}; {result['runs']} runs "
-        f"(deviation {result['deviation']:.1%}, worst {result['worst']:.1%}), {result['train_ms']:.0f} ms to train",
+        f"{result['output']}: {result['examples']} examples of {len(classes)} classes, {groups}",
+        f"  {result['accuracy']:.1%} recognised; {held_out}, {result['train_ms']:.0f} ms to train",
     ]
     if beside := result["beside"]:
         lines.append(f"  {beside['accuracy']:.1%} with {beside['split']} held out instead")

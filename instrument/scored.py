@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from instrument.exchange import read_takes
 from instrument.exchange_table import ExchangeError
@@ -78,9 +79,9 @@ def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Sc
         numbers = np.array(table, dtype=np.float32)
     except ValueError as error:
         raise ScoredError(f"{path}: a cell that is no number ({error}); is the label in another column?") from None
-    finite = np.isfinite(numbers).all(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(numbers).all(axis=1))
     notes = () if finite.all() else (f"{(~finite).sum()} rows with missing numbers were left out",)
-    kept = [label for label, is_kept in zip(labels, finite, strict=True) if is_kept]
+    kept = [label for label, is_kept in zip(labels, finite.tolist(), strict=True) if is_kept]
     return _dataset(path, numbers[finite], kept, landmarks, notes)
 
 
@@ -120,7 +121,7 @@ def _dataset(
 def _sequence(path: Path, numbers: FloatArray, landmarks: str | None) -> LandmarkSequence:
     """Every row a moment of its own, too far from the next for smoothing."""
     count = len(numbers)
-    times_s, aspect = 10.0 * np.arange(count), np.ones(count, dtype=np.float32)
+    times_s, aspect = 10.0 * np.arange(count, dtype=np.float64), np.ones(count, dtype=np.float32)
     if landmarks is None:
         return LandmarkSequence(times_s=times_s, aspect=aspect, numbers=numbers)
     points, allowed = _COORDINATES[landmarks]
@@ -172,10 +173,12 @@ def _of_takes(path: Path) -> list[Scorable]:
     track = [word for part, word in (("pose", "pose"), ("right_hand", "hands")) if part in parts]
     listen = 'source = "osc"' if "numbers" in parts else f"track = {track}"
     text = f"[listen]\n{listen}\n" + "".join(f'[[output]]\nname = "{name}"\n' for name in outputs)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        with TakeStore.open(Path(folder) / "takes.sqlite") as store:
-            store.add(takes, "evaluate")
-            return list(_outputs(parse_patch(text, path), store, path))
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        TakeStore.open(Path(folder) / "takes.sqlite") as store,
+    ):
+        store.add(takes, "evaluate")
+        return list(_outputs(parse_patch(text, path), store, path))
 
 
 def _has(landmarks: LandmarkSequence, part: str) -> bool:

@@ -5,7 +5,7 @@ Knows the project's folder, not processes or messages: the trainer process calls
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class ProjectTraining:
     refused: Mapping[str, str]
     """Why an output got no new model, in plain words; the one it had is untouched."""
     seconds: float
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    """By output, what each learned from."""
+    patch: Patch | None = None
+    takes: tuple[Take, ...] = ()
 
 
 class FeatureCache:
@@ -140,7 +144,9 @@ def train_project(
         raise Cancelled
     for name, model in models.items():
         save_model(model, project.model_file(name))
-    return ProjectTraining(models=models, refused=refused, seconds=clock() - started_s)
+    return ProjectTraining(
+        models=models, refused=refused, seconds=clock() - started_s, datasets=datasets, patch=patch, takes=takes
+    )
 
 
 def gather(

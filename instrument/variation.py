@@ -137,7 +137,9 @@ def _moved(points: FloatArray, length: FloatArray, rng: np.random.Generator) -> 
 
 def _apart(sequence: LandmarkSequence) -> LandmarkSequence:
     """The same frames so far apart in time that none is smoothed with another."""
-    return dataclasses.replace(sequence, times_s=10.0 * np.arange(len(sequence)), pose_world=None, numbers=None)
+    return dataclasses.replace(
+        sequence, times_s=10.0 * np.arange(len(sequence), dtype=np.float64), pose_world=None, numbers=None
+    )
 
 
 def _still(patch: Patch, output: Output) -> Patch:
