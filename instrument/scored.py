@@ -82,12 +82,13 @@ def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Sc
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(numbers).all(axis=1))
     notes = () if finite.all() else (f"{(~finite).sum()} rows with missing numbers were left out",)
     kept = [label for label, is_kept in zip(labels, finite.tolist(), strict=True) if is_kept]
-    return _dataset(path, numbers[finite], kept, landmarks, notes)
+    return dataset_of(path, numbers[finite], kept, landmarks, notes)
 
 
-def _dataset(
-    path: Path, numbers: FloatArray, labels: list[str], landmarks: str | None, notes: tuple[str, ...]
+def dataset_of(
+    path: Path, numbers: FloatArray, labels: list[str], landmarks: str | None, notes: tuple[str, ...] = ()
 ) -> Scorable:
+    """What those rows of numbers (N, inputs) and their labels teach; `path` is named in messages."""
     classes = tuple(dict.fromkeys(labels))
     if len(classes) < 2:
         raise ScoredError(f"{path}: {len(classes)} classes; at least 2 can be told apart")
