@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from instrument.kernels.cpu import FloatArray
 from instrument.models.whitening import standardised
 
-_ROWS = 400
-_COSINES = 192
+_ROWS = 320
+_COSINES = 160
 _PENALTY = 0.005
 
 
@@ -29,7 +29,7 @@ def separation_error(values: FloatArray, targets: NDArray[np.intp], class_count:
     wanted = np.eye(class_count, dtype=np.float32)[targets[rows]]
     gram = cosines.T @ cosines + np.float32(_PENALTY * len(seen)) * np.eye(_COSINES + 1, dtype=np.float32)
     solved = np.linalg.solve(gram, cosines.T)
-    own = np.einsum("ij,ji->i", cosines, solved)
+    own = (cosines * solved.T).sum(axis=1)
     left_out = (wanted - cosines @ (solved @ wanted)) / np.maximum(1.0 - own, 1e-3)[:, None]
     return float(np.square(left_out).mean())
 

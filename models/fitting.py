@@ -1,8 +1,8 @@
 """Trains a small network on examples in a fraction of a second.
 
 Batches of 64 in which every class comes equally often, Adam with a one-cycle rate, noise on the
-inputs and smoothed labels against overconfidence. Two members are trained and their outputs
-averaged: one sees every feature standardised, the other sees features that move together
+inputs and smoothed labels against overconfidence. Three members are trained and their outputs
+averaged: one sees every feature standardised, the others see features that move together
 decorrelated a little as well (`models.whitening`). All of that folds into the weights, so that
 what plays is one plain network: the members side by side, with nothing between them but zeros.
 docs/learning.md has what each choice is worth.
@@ -24,7 +24,9 @@ from instrument.models.whitening import View, standardised, whitened
 
 BATCH = 64
 _NOISE_PLACES = 1 << 16
-_PROGRESS_REPORTS = 25
+_PROGRESS_REPORTS = 12
+_TRIAL_STEPS = 100
+"""The network that is only scored takes every second step, if that leaves as many as this."""
 _FARTHEST = 10.0
 """Standard deviations beyond which an input is a glitch, and is learned from as if it were there."""
 _HIGHEST_LOSS = 1e3
@@ -72,10 +74,10 @@ class Recipe:
     peak_rate: float = 0.02
     noise: float = 0.25
     """Standard deviation of the noise on the inputs, in standard deviations of the feature."""
-    smoothing: float = 0.1
+    smoothing: float = 0.05
     """Share of a label's probability that is spread over all classes."""
-    members: int = 2
-    """How many networks are trained and averaged: 1 or 2."""
+    members: int = 3
+    """How many networks are trained and averaged; all but the first see their features decorrelated a little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +119,10 @@ class Fitted:
 
 def recipe_for(examples: Examples) -> Recipe:
     """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
-    steps = round(240 * (max(len(examples), 1000) / 1000) ** 0.95)
+    steps = round(200 * (max(len(examples), 1000) / 1000) ** 0.95)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
-        noise = 0.25 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
+        noise = 0.3 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
         return Recipe(steps=steps, peak_rate=peak_rate, noise=noise)
     steps = round(900 * math.sqrt(max(len(examples), 1000) / 1000))
     return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
@@ -172,7 +174,9 @@ def _fit(
     finals = [_Fit(examples, hidden, seed, recipe, member) for member in range(recipe.members)]
     held = hold_out(_groups(examples), examples.takes)
     is_tried = is_validated and bool(held.is_held.any())
-    trial = _Fit(rows_of(examples, held.is_seen), hidden, seed, recipe) if is_tried else None
+    stride = 2 if recipe.steps >= 2 * _TRIAL_STEPS else 1
+    shorter = replace(recipe, steps=recipe.steps // stride)
+    trial = _Fit(rows_of(examples, held.is_seen), hidden, seed, shorter) if is_tried else None
     unseen = rows_of(examples, held.is_held)
     losses = np.zeros(recipe.steps)
     every = max(1, recipe.steps // _PROGRESS_REPORTS)
@@ -180,8 +184,8 @@ def _fit(
         if is_cancelled():
             raise Cancelled
         losses[step] = sum(member.step(step) for member in finals) / len(finals)
-        if trial:
-            trial.step(step)
+        if trial and step % stride == 0 and step // stride < shorter.steps:
+            trial.step(step // stride)
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
             score = _score(trial.layers(), unseen) if trial else None
             on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
