@@ -115,6 +115,8 @@ _MOVING = {
     "upper": ["nose", *_both("shoulder", "elbow", "wrist", "index")],
 }
 _TRAILED = {"full": ["nose", *_both("elbow", "wrist", "ankle")], "upper": ["nose", *_both("elbow", "wrist")]}
+POINT_DIMENSIONS = {"number_path": 2, "number_shape": 3}
+"""Groups that read numbers as points, and how many coordinates each has."""
 _FEWEST_POINTS = 4
 _MOST_PATH_INPUTS = 1024
 """More numbers than this, or fewer points, are not offered as a path or a shape."""

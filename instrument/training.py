@@ -13,8 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.clock import Clock, now_s
-from instrument.features import extract, feature_columns, feature_fingerprint, feature_names, with_inputs
-from instrument.models.choosing import separation_error
+from instrument.features import (
+    POINT_DIMENSIONS,
+    extract,
+    feature_columns,
+    feature_fingerprint,
+    feature_names,
+    with_inputs,
+)
+from instrument.models.choosing import are_points, separation_error
 from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, TrainingError, fit
 from instrument.models.trained import TrainedModel, save_model, too_large
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
@@ -280,10 +287,6 @@ def _picked(dataset: Dataset, rows: NDArray[np.intp]) -> LandmarkSequence:
     return LandmarkSequence(times_s=np.arange(len(rows), dtype=np.float64), aspect=np.concatenate(aspects), **whole)
 
 
-_MUST_HELP = 0.9
-"""Features that are offered are taken if they leave less than this share of the error."""
-
-
 def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
     """The same examples with those of the offered feature groups that tell its classes apart better.
 
@@ -297,9 +300,12 @@ def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
     best = ~is_offered
     if examples.class_count and min(np.bincount(examples.targets, minlength=examples.class_count)) > 1:
         values, targets, count = examples.values, examples.targets.astype(np.intp), examples.class_count
-        least = separation_error(values[:, best], targets, count) * _MUST_HELP
+        least = separation_error(values[:, best], targets, count)
+        numbers = values[:, ~is_offered]
         for group in output.offered:
             in_group = np.array([name.partition(".")[0] == group for name in names], dtype=bool)
+            if not are_points(numbers, POINT_DIMENSIONS[group]):
+                continue
             for wanted in (~is_offered | in_group, in_group) if in_group.any() else ():
                 error = separation_error(values[:, wanted], targets, count)
                 if error < least:

@@ -1,4 +1,4 @@
-"""How well some features tell classes apart, in a few milliseconds, before anything is trained."""
+"""Which features to learn from, found out in a few milliseconds, before anything is trained."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,21 @@ from instrument.models.whitening import standardised
 _ROWS = 320
 _COSINES = 160
 _PENALTY = 0.005
+_NEARER = 0.5
+
+
+def are_points(numbers: FloatArray, dimensions: int) -> bool:
+    """Whether (N, inputs) numbers read as points of so many coordinates, one point near the next.
+
+    Then a number is much nearer to the one `dimensions` places on, which is the same coordinate of
+    the next point, than to its neighbour, which is another coordinate.
+    """
+    if numbers.shape[1] < 2 * dimensions:
+        return False
+    rows = numbers[:: max(1, len(numbers) // _ROWS)].astype(np.float64)
+    to_neighbour = float(np.square(rows[:, 1:] - rows[:, :-1]).mean())
+    to_next_point = float(np.square(rows[:, dimensions:] - rows[:, :-dimensions]).mean())
+    return to_next_point < _NEARER * to_neighbour
 
 
 def separation_error(values: FloatArray, targets: NDArray[np.intp], class_count: int) -> float:

@@ -74,7 +74,7 @@ class Recipe:
     peak_rate: float = 0.02
     noise: float = 0.25
     """Standard deviation of the noise on the inputs, in standard deviations of the feature."""
-    smoothing: float = 0.05
+    smoothing: float = 0.1
     """Share of a label's probability that is spread over all classes."""
     members: int = 3
     """How many networks are trained and averaged; all but the first see their features decorrelated a little."""
@@ -119,7 +119,7 @@ class Fitted:
 
 def recipe_for(examples: Examples) -> Recipe:
     """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
-    steps = round(200 * (max(len(examples), 1000) / 1000) ** 0.95)
+    steps = round(220 * (max(len(examples), 1000) / 1000) ** 0.95)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
         noise = 0.3 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
@@ -174,7 +174,7 @@ def _fit(
     finals = [_Fit(examples, hidden, seed, recipe, member) for member in range(recipe.members)]
     held = hold_out(_groups(examples), examples.takes)
     is_tried = is_validated and bool(held.is_held.any())
-    stride = 2 if recipe.steps >= 2 * _TRIAL_STEPS else 1
+    stride = 2 if examples.class_count and recipe.steps >= 2 * _TRIAL_STEPS else 1
     shorter = replace(recipe, steps=recipe.steps // stride)
     trial = _Fit(rows_of(examples, held.is_seen), hidden, seed, shorter) if is_tried else None
     unseen = rows_of(examples, held.is_held)

@@ -165,7 +165,7 @@ def plain(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
                 ours = train_and_score(patch, output, dataset, is_seen, is_held, seed=run)
                 row.setdefault("ours", []).append((ours.accuracy, 1000 * ours.seconds))
                 for peer, learn in peers.items():
-                    if run >= 3 and not few and peer in ("forest", "sklearn MLP", "PyTorch loop"):
+                    if run >= 3 and is_seen.sum() > 1000 and peer in ("forest", "sklearn MLP", "PyTorch loop"):
                         continue  # seconds each: three runs are enough to compare with
                     started_s = time.perf_counter()
                     predict, _ = learn(numbers[is_seen], targets[is_seen], len(dataset.classes), run)
@@ -262,9 +262,7 @@ def reframed(points: FloatArray, rng: np.random.Generator) -> FloatArray:
 def times() -> dict[str, Any]:
     """From takes on disk to models on disk, as the trainer does it: features, training, validation, files."""
     figures: dict[str, Any] = {}
-    print(
-        "\nINSTANT: 99 numbers, 4 classes, 8 takes; seconds from takes to model files: first (features included), median"
-    )
+    print("\nINSTANT: 99 numbers, 4 classes, 8 takes; seconds from takes to model files: first (with features), median")
     print(
         "  and, in a playing instrument, from /instrument/train to the first prediction by the new model: median, worst"
     )

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from instrument.kernels.cpu import Layer, forward
-from instrument.models.choosing import separation_error
+from instrument.models.choosing import are_points, separation_error
 from instrument.models.members import side_by_side
 from instrument.models.whitening import standardised, whitened
 
@@ -53,3 +53,12 @@ def test_features_that_tell_classes_apart_leave_less_error_than_noise() -> None:
     told = (targets[:, None] + 0.1 * rng.standard_normal((90, 4))).astype(np.float32)
     noise = rng.standard_normal((90, 4)).astype(np.float32)
     assert separation_error(told, targets, 3) < 0.2 * separation_error(noise, targets, 3)
+
+
+def test_numbers_are_points_where_the_same_coordinate_of_the_next_one_is_nearer_than_another_coordinate() -> None:
+    rng = np.random.default_rng(0)
+    places = np.array([[5.0, -3.0]]) + np.cumsum(0.2 * rng.standard_normal((50, 8, 2)), axis=1)
+    assert are_points(places.reshape(50, 16).astype(np.float32), 2)
+    assert not are_points(places.reshape(50, 16).astype(np.float32), 3)
+    assert not are_points(rng.standard_normal((50, 16)).astype(np.float32), 2)
+    assert not are_points(np.ones((3, 16), dtype=np.float32), 2)
