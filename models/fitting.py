@@ -118,11 +118,13 @@ class Fitted:
 
 
 def recipe_for(examples: Examples) -> Recipe:
-    """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
-    steps = round(220 * (max(len(examples), 1000) / 1000) ** 0.95)
+    """Enough steps up to 1,000 examples, then as many times more as there are more examples."""
+    steps = round(220 * max(len(examples), 1000) / 1000)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
         noise = 0.3 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
+        if examples.variations is not None:  # which are a better noise
+            noise /= 3
         return Recipe(steps=steps, peak_rate=peak_rate, noise=noise)
     steps = round(900 * math.sqrt(max(len(examples), 1000) / 1000))
     return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
