@@ -118,8 +118,8 @@ class Fitted:
 
 
 def recipe_for(examples: Examples) -> Recipe:
-    """Enough steps up to 1,000 examples, then as many times more as there are more examples."""
-    steps = round(220 * max(len(examples), 1000) / 1000)
+    """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
+    steps = round(220 * (max(len(examples), 1000) / 1000) ** 0.9)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
         noise = 0.3 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
