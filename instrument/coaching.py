@@ -87,10 +87,12 @@ def coach(
             advice += _outliers(thin, by_take)
             advice += _rising(curve)
             advice += _flattered(by_take.accuracy, by_frame.accuracy)
+    if not dataset.classes:
+        advice += _values(output, dataset)
     if accuracy is not None and accuracy >= READY and not advice:
         text = f"ready to play: {accuracy:.0%} of what it had not learned from is recognised"
         advice = [Advice(kind="ready", text=text, evidence={"accuracy": round(accuracy, 4)})]
-    report["is_ready"] = any(one.kind == "ready" for one in advice)
+    report["is_ready"] = [one.kind for one in advice] == ["ready"]
     report["advice"] = [
         {"kind": one.kind, "text": one.text, "evidence": one.evidence} for one in advice[:_MOST_SENTENCES]
     ]
@@ -141,6 +143,17 @@ def _amounts(dataset: Dataset) -> list[Advice]:
             evidence = {"class": name, "frames": int(counts[index]), "median": float(np.median(counts))}
             found.append(Advice(kind="unbalanced", text=text, evidence=evidence))
     return found
+
+
+def _values(output: Output, dataset: Dataset) -> list[Advice]:
+    """How much of a continuous output's range the takes show."""
+    targets = dataset.examples.targets
+    low, high = (output.low + (output.high - output.low) * float(one) for one in (targets.min(), targets.max()))
+    evidence = {"low": low, "high": high}
+    if high - low < 0.5 * (output.high - output.low):
+        text = f"takes show {low:g} to {high:g} of {output.low:g} to {output.high:g}: record takes of other values"
+        return [Advice(kind="few", text=text, evidence=evidence)]
+    return [Advice(kind="ready", text=f"ready to play: takes show {low:g} to {high:g}", evidence=evidence)]
 
 
 def _collisions(dataset: Dataset, counts: NDArray[np.intp]) -> list[Advice]:

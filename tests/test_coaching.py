@@ -139,3 +139,4 @@ def test_advice_comes_after_training_over_the_protocol_and_in_status(tmp_path: P
         found = json.loads(str(instrument.ask("coaching")[0]))
         assert found["side"]["by_take"]["accuracy"] == 1.0
         assert found["side"]["is_ready"]
+        assert found["amount"]["advice"][0]["text"] == "ready to play: takes show 0 to 1"
