@@ -19,7 +19,7 @@ from instrument.kernels.cpu import FloatArray, Layer, forward
 from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.holdout import Holdout, hold_out
 from instrument.models.members import side_by_side
-from instrument.models.mlp import Mlp
+from instrument.models.mlp import Mlp, parameter_count
 from instrument.models.whitening import View, standardised, whitened
 
 BATCH = 64
@@ -33,6 +33,8 @@ _HIGHEST_LOSS = 1e3
 """Inputs are within `_FARTHEST` and targets within 0..1, so a loss this high has run away."""
 _WIDE = 200
 """More features than this want smaller steps, as each step moves a unit by the sum over all of them."""
+_MOST_WEIGHTS = 300_000
+"""Several networks side by side have at most so many: a tenth of a millisecond a frame."""
 _FEW = 100
 """With more examples than this the noise on the inputs is less."""
 
@@ -117,15 +119,22 @@ class Fitted:
     """What the performer should know, in plain words."""
 
 
-def recipe_for(examples: Examples) -> Recipe:
-    """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples."""
+def recipe_for(examples: Examples, hidden: tuple[int, ...]) -> Recipe:
+    """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples.
+
+    Networks so wide that several side by side would take long to play stay alone.
+    """
     steps = round(220 * (max(len(examples), 1000) / 1000) ** 0.9)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
         noise = 0.3 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
         if examples.variations is not None:  # which are a better noise
             noise /= 3
-        return Recipe(steps=steps, peak_rate=peak_rate, noise=noise)
+        members = Recipe(steps=steps).members
+        widths = (examples.values.shape[1], *(members * width for width in hidden), examples.class_count)
+        if parameter_count(widths) > _MOST_WEIGHTS:
+            members = 1
+        return Recipe(steps=steps, peak_rate=peak_rate, noise=noise, members=members)
     steps = round(900 * math.sqrt(max(len(examples), 1000) / 1000))
     return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
 
@@ -147,7 +156,7 @@ def fit(
     """
     if not len(examples):
         raise TrainingError("no examples; record at least one take")
-    recipe = recipe or recipe_for(examples)
+    recipe = recipe or recipe_for(examples, hidden)
     notes: list[str] = []
     for _ in range(4):
         try:
