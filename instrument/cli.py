@@ -302,6 +302,38 @@ def evaluate(
     typer.echo("\n\n".join(evaluation_text(one) for one in results))
 
 
+@app.command()
+def blame(
+    take: Annotated[int, typer.Argument(help="The number of a take or performance.")],
+    project: ProjectArgument = None,
+    at: Annotated[float, typer.Option(help="The moment, in seconds from its start.", min=0.0)] = 0.0,
+    output: Annotated[str | None, typer.Option(help="Which class output. Default: the first.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Tell which takes made the model say what it says at a moment of a rehearsal."""
+    from instrument.blame import blame as find
+    from instrument.models.fitting import TrainingError
+    from instrument.models.trained import ModelError
+    from instrument.patch import PatchError
+    from instrument.projects import ProjectError, find_project
+    from instrument.takes import TakesError
+
+    try:
+        found = find(find_project(project), take, at, output)
+    except KeyError as error:
+        _fail(error.args[0])
+    except (ProjectError, PatchError, TakesError, ModelError, TrainingError) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(
+        f"take {take} at {found['at_s']:g} s: {found['output']} is '{found['said']}' ({found['confidence']:.0%})"
+    )
+    for one in found["because_of"][:5]:
+        typer.echo(f"  {one['share']:6.1%}  because of take {one['take']}")
+
+
 @bench.command("latency")
 def bench_latency(
     source: Annotated[str, typer.Option(help="A video file, or `demo`.")] = "demo",
