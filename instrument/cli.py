@@ -315,6 +315,87 @@ def _import_while_playing(file: Path, project: Project, port: int) -> int:
             _fail(error)
 
 
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(help="A table (CSV), a file of takes, or a project's folder.")],
+    label_column: Annotated[
+        int | None,
+        typer.Option(
+            help="Which column of a table holds the labels; 1 is the first. Default: the first or last.", min=1
+        ),
+    ] = None,
+    landmarks: Annotated[
+        str | None, typer.Option(help="A table's numbers are body points: pose (33) or hand (21), x y [z].")
+    ] = None,
+    few: Annotated[int, typer.Option(help="Learn from so many examples of each class only.", min=0)] = 0,
+    split: Annotated[
+        str | None, typer.Option(help="What is held out: takes (default for takes), blocks, or frames (tables).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the first run; the others count on from it.", min=0)] = 0,
+    runs: Annotated[int, typer.Option(help="How often to hold out and train.", min=1)] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Score what the instrument learns from examples, on others that it has not seen."""
+    from instrument.kernels.threads import use_one_thread
+
+    if "numpy" not in sys.modules:
+        use_one_thread()
+    from instrument.evaluation import SPLITS, EvaluationError
+    from instrument.evaluation import evaluate as score
+    from instrument.report import evaluation_text
+    from instrument.scored import LANDMARKS, ScoredError, read_scorable
+
+    for name, value, allowed in (("--landmarks", landmarks, LANDMARKS), ("--split", split, SPLITS)):
+        if value is not None and value not in allowed:
+            _fail(f"{name} is '{value}'; allowed: {', '.join(allowed)}", exit_code=2)
+    if not path.exists():
+        _fail(f"{path}: no such file or folder")
+    results = []
+    try:
+        for patch, output, dataset in read_scorable(path, label_column=label_column, landmarks=landmarks):
+            is_table = not path.is_dir() and len(dataset.frames) == 1
+            kind = split or ("frames" if is_table or few else "takes")
+            results.append(score(patch, output, dataset, kind=kind, few=few, seed=seed, runs=runs))
+    except (ScoredError, EvaluationError) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(json.dumps({"path": str(path), "landmarks": landmarks, "outputs": results}, indent=2))
+        return
+    typer.echo("\n\n".join(evaluation_text(one) for one in results))
+
+
+@app.command()
+def blame(
+    take: Annotated[int, typer.Argument(help="The number of a take or performance.")],
+    project: ProjectArgument = None,
+    at: Annotated[float, typer.Option(help="The moment, in seconds from its start.", min=0.0)] = 0.0,
+    output: Annotated[str | None, typer.Option(help="Which class output. Default: the first.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Tell which takes made the model say what it says at a moment of a rehearsal."""
+    from instrument.blame import blame as find
+    from instrument.models.fitting import TrainingError
+    from instrument.models.trained import ModelError
+    from instrument.patch import PatchError
+    from instrument.projects import ProjectError, find_project
+    from instrument.takes import TakesError
+
+    try:
+        found = find(find_project(project), take, at, output)
+    except KeyError as error:
+        _fail(error.args[0])
+    except (ProjectError, PatchError, TakesError, ModelError, TrainingError) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(
+        f"take {take} at {found['at_s']:g} s: {found['output']} is '{found['said']}' ({found['confidence']:.0%})"
+    )
+    for one in found["because_of"][:5]:
+        typer.echo(f"  {one['share']:6.1%}  because of take {one['take']}")
+
+
 @bench.command("latency")
 def bench_latency(
     source: Annotated[str, typer.Option(metavar="FILE", help="A video file, or demo.")] = "demo",

@@ -122,6 +122,11 @@ class Commands:
             self._engine.trainer.done(job, summary)
         return LATER
 
+    def trainer_coached(self, job: int, found: str) -> Answer:
+        if self._is_local() and self._engine.trainer.is_latest(job):
+            self._engine.take_coaching(json.loads(found))
+        return LATER
+
     def trainer_failed(self, job: int, reason: str) -> Answer:
         if self._is_local():
             self._engine.trainer.failed(job, reason)
@@ -316,6 +321,9 @@ class Commands:
         self._load_model(self._output(output), file)
         return None
 
+    def coaching(self) -> Answer:
+        return [json.dumps(self._engine.coaching)]
+
     # Telemetry
 
     def subscribe(self, *topics: str) -> Answer:
@@ -487,7 +495,10 @@ class Commands:
             if error is not None:
                 self.fail(call, str(error))
             else:
-                self.done(call, *answer(future.result()))
+                done = future.result()
+                if done is not None:
+                    self._engine.note_change()
+                self.done(call, *answer(done))
 
         self._engine.after(work, finish)
         return LATER

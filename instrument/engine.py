@@ -4,6 +4,7 @@ It plays on when everything else is gone: trainer, console, synthesiser, camera.
 between two frames, through `commands.py`; nothing else changes what it does.
 """
 
+import json
 import logging
 import threading
 from collections import Counter, deque
@@ -108,6 +109,12 @@ class Engine:
         self._wanted_source = ""
         self._source_state = ""
         self._recording_phase = "idle"
+        self._is_stale = False
+        """Whether takes have changed since the last training was asked for."""
+        self._asked_trainings = 0
+        """Trainings under way that somebody waits for; those that come by themselves wait for them."""
+        self.coaching: dict[str, Any] = {}
+        """What the trainer found out about the takes after the last training."""
 
         self.project = Project(options.folder)
         self.patch = self._read_patch(self.project)
@@ -133,6 +140,7 @@ class Engine:
         if options.is_running is False:
             self._stops = 1
             log.warning("not playing, as before the restart: `run 1` starts it")
+        self._is_run_when_trained = not has_models and options.is_running is None
         self.commands = Commands(self)
         self.report_session()
         self._train_untrained()
@@ -233,6 +241,8 @@ class Engine:
                 self._results.append((future, then))
         for outcome in self.recorder.poll():
             self._finish_recording(outcome)
+        if self._is_stale and not self._asked_trainings:
+            self._train_always()
         self.trainer.attend()
         for problem in self.recorder.problems:
             self.complain("takes", problem)
@@ -278,6 +288,8 @@ class Engine:
         self._build(patch)
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
+        self._is_run_when_trained = not self.is_running
+        self._is_stale, self.coaching = False, {}
         self.report_session()
         self._train_untrained()
 
@@ -304,7 +316,8 @@ class Engine:
         self.predictor.enabled = (enabled & names) | (names - old_names)
         self.mute_routes({number for number in self.muted_routes if number <= len(patch.routes)})
         self.load_models()
-        self._train_untrained()
+        if patch.training.always:
+            self._train_untrained()
 
     def change_source(self, name: str) -> None:
         """Listens to another source until the next start.
@@ -339,6 +352,7 @@ class Engine:
 
     def set_running(self, is_running: bool) -> None:
         self._stops += not is_running
+        self._is_run_when_trained = False
         if is_running != self.is_running:
             # Notes that are due end, and begin again with what is seen now.
             self.outputs.send(self.routes.release_all() if not is_running else self.routes.reset())
@@ -391,12 +405,20 @@ class Engine:
         answer: Callable[[dict[str, Any] | None, str | None], None],
         *,
         is_run_after: bool = True,
+        is_asked: bool = True,
     ) -> None:
-        """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not."""
+        """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not.
+
+        With `is_asked`, somebody waits for it, and no training that comes by itself cuts it short.
+        """
+        self._asked_trainings += is_asked
+        if not outputs:
+            self._is_stale = False
 
         stops = self._stops
 
         def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
+            self._asked_trainings -= is_asked
             if summary is not None:
                 self.load_models()
                 if is_run_after and stops == self._stops:
@@ -406,6 +428,24 @@ class Engine:
         # What is being written to disk now is learned too.
         written = self.recorder.edit(lambda _: None)
         self.after(written, lambda _: self.trainer.train(self.project.folder, outputs, finished))
+
+    def note_change(self) -> None:
+        """Takes have changed: where the patch wants it, there will be a new model without anybody asking."""
+        self.coaching = {}
+        self._is_stale = self.patch.training.always
+        if self._is_stale:
+            self._bell.set()
+
+    def _train_always(self) -> None:
+        def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
+            if summary is None:
+                log.info("not trained: %s", reason)
+                advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
+                self.coaching = {"training": {"is_ready": False, "advice": [advice]}}
+            elif self._is_run_when_trained:
+                self.set_running(True)
+
+        self.train((), answer, is_run_after=False, is_asked=False)
 
     def _train_untrained(self) -> None:
         """Trains what has takes but no model that fits, as a project that was just made."""
@@ -420,7 +460,15 @@ class Engine:
                 if reason is not None:
                     log.warning("training: %s", reason)
 
-            self.train(untrained, answer, is_run_after=is_run_after)
+            self.train(untrained, answer, is_run_after=is_run_after, is_asked=False)
+
+    def take_coaching(self, found: dict[str, Any]) -> None:
+        """Keeps what the trainer found out about the takes, and tells whoever listens."""
+        self.coaching = found
+        self.telemetry.publish("coaching", json.dumps(found))
+        for name, one in found.items():
+            for advice in one.get("advice", ()):
+                log.info("%s: %s", name, advice["text"])
 
     def send_done_training(self) -> None:
         """As Wekinator says it."""
@@ -466,6 +514,7 @@ class Engine:
             ],
             "destinations": {name: asdict(one) for name, one in self.outputs.status().items()},
             "trainer": self.trainer.status(),
+            "coaching": self.coaching,
             "latency": {
                 name: {field: round(value, 3) for field, value in asdict(one).items()}
                 for name, one in self.latencies.summary().items()
@@ -644,6 +693,8 @@ class Engine:
                 self.commands.fail(caller, reason)
             return
         log.info("take %d: %d frames", take.id, take.frame_count)
+        if take.kind == "take":
+            self.note_change()
         for caller in callers:
             self.commands.done(caller, take.id, take.frame_count)
 

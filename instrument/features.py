@@ -8,6 +8,7 @@ This room knows nothing of takes, models or outputs beyond the feature groups th
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -28,11 +29,18 @@ from instrument.signals import (
 )
 from instrument.smoothing import OneEuroFilter
 
-VERSION = 1
+VERSION = 2
 """Grows whenever a feature changes its meaning; models of another version are trained again."""
 
 FORGET_AFTER_S = 0.3
 """A gap in tracking longer than this starts smoothing, velocities and windows afresh."""
+
+DYNAMIC_FEATURES = (
+    *("velocities", "energy", "windowed", "differences"),
+    *("hand_velocities", "hand_windowed", "hand_differences"),
+    *("number_velocities", "number_windowed", "number_differences"),
+)
+"""Groups that depend on the frames before."""
 
 VELOCITY_SPAN_S = 0.1
 """Velocities are measured over this long, so that jitter in frame times does not show."""
@@ -107,6 +115,13 @@ _MOVING = {
     "upper": ["nose", *_both("shoulder", "elbow", "wrist", "index")],
 }
 _TRAILED = {"full": ["nose", *_both("elbow", "wrist", "ankle")], "upper": ["nose", *_both("elbow", "wrist")]}
+POINT_DIMENSIONS = {"number_path": 2, "number_shape": 3}
+"""Groups that read numbers as points, and how many coordinates each has."""
+_FEWEST_POINTS = 4
+_MOST_PATH_INPUTS = 1024
+"""More numbers than this, or fewer points, are not offered as a path or a shape."""
+_SLOWEST = np.float32(0.3)
+"""A step of a path shorter than this share of the mean step has hardly a direction."""
 _STATISTICS = ("mean", "sd", "min", "max")
 _TIPS = ("wrist", "thumb_tip", "index_tip", "middle_tip", "ring_tip", "pinky_tip")
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
@@ -148,7 +163,7 @@ class FeatureExtractor:
         """(T, F): the features of T more frames; rows without a body are 0."""
         values = self._plain.extract(sequence)
         if self._mirrored is not None:
-            other = self._mirrored.extract(_mirror(sequence))
+            other = self._mirrored.extract(mirror(sequence))
             # The mean and the difference of a gesture and its mirror image are the same for both.
             values = np.concatenate([(values + other) / 2, np.abs(values - other) / 2], axis=1)
         return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
@@ -179,9 +194,10 @@ def feature_columns(patch: Patch, output: Output) -> NDArray[np.intp]:
     """
     columns: list[int] = []
     start = 0
+    taken = output.features if output.inputs else output.features + output.offered
     for group in _groups(patch):
         width = len(_group_names(patch, group))
-        if group in output.features:
+        if group in taken:
             columns.extend(range(start, start + width))
         start += width
     if output.inputs:
@@ -200,6 +216,11 @@ def feature_columns(patch: Patch, output: Output) -> NDArray[np.intp]:
     return np.array(columns, dtype=np.intp)
 
 
+def is_optional(output: Output, feature: str) -> bool:
+    """Whether training may leave that feature's group out: where groups are offered, it takes what helps."""
+    return bool(output.offered) and feature.partition(".")[0] in (*output.offered, "numbers")
+
+
 def feature_fingerprint(patch: Patch, output: Output) -> str:
     """A short text that changes with everything that changes what this output's features mean."""
     names = feature_names(patch)
@@ -214,7 +235,7 @@ def feature_fingerprint(patch: Patch, output: Output) -> str:
 
 def _groups(patch: Patch) -> tuple[str, ...]:
     """The feature groups any output uses, in the order they are listed in the docs."""
-    used = {group for output in patch.outputs for group in output.features}
+    used = {group for output in patch.outputs for group in output.features + output.offered}
     return tuple(group for group in POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES if group in used)
 
 
@@ -229,11 +250,15 @@ def _parts(patch: Patch) -> tuple[str, ...]:
     return parts
 
 
-def _group_names(patch: Patch, group: str) -> list[str]:
-    body = patch.features.body
+def _group_names(patch: Patch, group: str) -> tuple[str, ...]:
+    return _names(group, patch.features.body, patch.listen.inputs)
+
+
+@functools.lru_cache(maxsize=64)
+def _names(group: str, body: str, inputs: int) -> tuple[str, ...]:
     trailed = [*_xy(_TRAILED[body]), "speed"]
     tips = [f"{side}.{name}" for side in ("left", "right") for name in _xy(_TIPS)]
-    numbers = [f"{number}" for number in range(1, patch.listen.inputs + 1)]
+    numbers = [f"{number}" for number in range(1, inputs + 1)]
     names: dict[str, list[str]] = {
         "positions": _xy(_POINTS[body]),
         "angles": [*_JOINTS[body], *(f"{a}-{b}.{axis}" for a, b in _LIMBS[body] for axis in ("right", "down"))],
@@ -260,8 +285,10 @@ def _group_names(patch: Patch, group: str) -> list[str]:
         "number_velocities": numbers,
         "number_windowed": _statistics(numbers),
         "number_differences": _differences(numbers),
+        "number_path": _path_names(inputs),
+        "number_shape": _shape_names(inputs),
     }
-    return names[group]
+    return tuple(names[group])
 
 
 def _xy(names: Iterable[str]) -> list[str]:
@@ -276,7 +303,26 @@ def _differences(names: list[str]) -> list[str]:
     return [f"{name}.{order}" for order in ("first", "second") for name in names]
 
 
-def _mirror(sequence: LandmarkSequence) -> LandmarkSequence:
+def _path_names(inputs: int) -> list[str]:
+    points = inputs // 2
+    if inputs % 2 or points < _FEWEST_POINTS or inputs > _MOST_PATH_INPUTS:
+        return []
+    return [
+        *(f"{point}.{axis}" for point in range(2, points + 1) for axis in ("x", "y")),
+        *(f"{point}.speed" for point in range(2, points + 1)),
+        *(f"{point}.{turn}" for turn in ("straight", "turn") for point in range(2, points)),
+        "length",
+    ]
+
+
+def _shape_names(inputs: int) -> list[str]:
+    points = inputs // 3
+    if inputs % 3 or points < _FEWEST_POINTS or inputs > _MOST_PATH_INPUTS:
+        return []
+    return [f"{point}.{axis}" for point in range(1, points + 1) for axis in ("x", "y", "z")]
+
+
+def mirror(sequence: LandmarkSequence) -> LandmarkSequence:
     """The sequence as a mirror shows it: x flipped, left and right exchanged."""
     flip = np.array([-1, 1, 1], dtype=np.float32)
     pose = None
@@ -341,7 +387,7 @@ class _Extraction:
         points[:, :, 0] *= sequence.aspect[:, None]  # from here on x and y are in picture heights
         visibility = np.nan_to_num(pose[:, :, 3])
         is_upper = self._patch.features.body == "upper"
-        lengths = _body_length(points, is_upper)
+        lengths = body_length(points, is_upper)
         is_afresh = np.zeros(len(points), dtype=bool)
         for t in np.flatnonzero(found):
             if sequence.times_s[t] - self._last_pose_s > FORGET_AFTER_S:
@@ -351,7 +397,7 @@ class _Extraction:
             points[t] = self._pose_filter.update(
                 points[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
             )
-        length = _body_length(points, is_upper)
+        length = body_length(points, is_upper)
         centre = _middle(points, "shoulder") if is_upper else _middle(points, "hip")
         body = (points - centre[:, None]) / length[:, None, None]
         np.clip(body, -LIMIT, LIMIT, out=body)
@@ -412,7 +458,7 @@ class _Extraction:
             points[:, :, 0] *= sequence.aspect[:, None]
             points[:, :, 2] *= sequence.aspect[:, None]
             flat = points[:, :, :2].copy()
-            lengths = _palm_length(flat)
+            lengths = palm_length(flat)
             for t in np.flatnonzero(found):
                 if sequence.times_s[t] - self._last_hand_s[side] > FORGET_AFTER_S:
                     self._hand_filters[side].reset()
@@ -420,7 +466,7 @@ class _Extraction:
                 flat[t] = self._hand_filters[side].update(
                     flat[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
                 )
-            length = _palm_length(flat)
+            length = palm_length(flat)
             palm = np.clip((flat - flat[:, :1]) / length[:, None, None], -LIMIT, LIMIT)
             bends = _bend(*(palm[:, _HAND_BENDS[:, corner]] for corner in range(3)))
             direction = palm[:, 9] / (np.linalg.norm(palm[:, 9], axis=1, keepdims=True) + np.float32(0.05))
@@ -450,6 +496,10 @@ class _Extraction:
             raise ValueError(f"{numbers.shape[1]} numbers came, but this patch has {width} inputs")
         values = np.nan_to_num(numbers)
         columns = {"numbers": values}
+        if "number_path" in used and _group_names(self._patch, "number_path"):
+            columns["number_path"] = _path(values)
+        if "number_shape" in used and _group_names(self._patch, "number_shape"):
+            columns["number_shape"] = _shape(values)
         if used & {"number_velocities", "number_windowed", "number_differences"}:
             here = np.ones_like(values, dtype=bool)
             unit = np.ones_like(values)
@@ -499,6 +549,36 @@ class _Extraction:
         return velocity, dynamic[:, :split], dynamic[:, split:]
 
 
+def _path(numbers: FloatArray) -> FloatArray:
+    """(T, 3 N - 8 or so): numbers read as x, y, x, y, ... along a path, whatever its place and size.
+
+    The direction of every step, how fast it is beside the others, how the path bends, and how long it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        steps = np.diff(numbers.reshape(len(numbers), -1, 2), axis=1)
+        lengths = np.linalg.norm(steps, axis=2)
+        mean = lengths.mean(axis=1, keepdims=True) + np.float32(1e-12)
+        directions = steps / (lengths + _SLOWEST * mean)[..., None]
+        before, after = directions[:, :-1], directions[:, 1:]
+        straight = (before * after).sum(axis=2)
+        turn = before[..., 0] * after[..., 1] - before[..., 1] * after[..., 0]
+        flat = directions.reshape(len(numbers), -1)
+        speeds = np.log(lengths / mean + _SLOWEST)
+        length = np.log(mean + np.float32(1e-6))
+        path = np.concatenate([flat, speeds, straight, turn, length], axis=1, dtype=np.float32)
+    return np.nan_to_num(path, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _shape(numbers: FloatArray) -> FloatArray:
+    """(T, N): x, y, z, x, y, z, ... of points, from their centre and in units of their spread in x and y."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = numbers.reshape(len(numbers), -1, 3)
+        points = points - points.mean(axis=1, keepdims=True)
+        spread = np.sqrt(np.square(points[:, :, :2]).sum(axis=2).mean(axis=1))[:, None, None]
+        shape = np.clip(points / (spread + np.float32(1e-12)), -10 * LIMIT, 10 * LIMIT)
+    return np.nan_to_num(shape.reshape(len(numbers), -1), nan=0.0, posinf=0.0, neginf=0.0)
+
+
 class _Trail:
     """The recent past of some arrays, bounded by time."""
 
@@ -541,7 +621,7 @@ def _middle(points: FloatArray, name: str) -> FloatArray:
     return (points[:, left] + points[:, right]) / np.float32(2)
 
 
-def _body_length(points: FloatArray, is_upper: bool) -> FloatArray:
+def body_length(points: FloatArray, is_upper: bool) -> FloatArray:
     """(T,): the torso, in picture heights; what is largest of measures that foreshorten differently."""
     left, right = _pose_index("left_shoulder", "right_shoulder")
     shoulders = np.linalg.norm(points[:, left] - points[:, right], axis=1)
@@ -552,7 +632,7 @@ def _body_length(points: FloatArray, is_upper: bool) -> FloatArray:
     return np.maximum(np.maximum(shoulders, other), 1e-3).astype(np.float32)
 
 
-def _palm_length(flat: FloatArray) -> FloatArray:
+def palm_length(flat: FloatArray) -> FloatArray:
     """(T,): wrist to middle knuckle, or the width of the palm where that is foreshortened."""
     along = np.linalg.norm(flat[:, 9] - flat[:, 0], axis=1)
     across = np.linalg.norm(flat[:, 5] - flat[:, 17], axis=1)

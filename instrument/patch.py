@@ -14,7 +14,15 @@ from typing import Any, NoReturn
 
 POSE_FEATURES = ("positions", "angles", "distances", "velocities", "energy", "windowed", "differences")
 HAND_FEATURES = ("hands", "hand_velocities", "hand_windowed", "hand_differences")
-NUMBER_FEATURES = ("numbers", "number_velocities", "number_windowed", "number_differences")
+NUMBER_FEATURES = (
+    "numbers",
+    "number_velocities",
+    "number_windowed",
+    "number_differences",
+    "number_path",
+    "number_shape",
+)
+OFFERED_NUMBER_FEATURES = ("number_path", "number_shape")
 FEATURE_GROUPS = POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES
 
 DEFAULT_OSC = ("127.0.0.1", 12000)
@@ -83,6 +91,8 @@ class Output:
     """Limits of a continuous output."""
     features: tuple[str, ...] = ()
     """Feature groups it learns from."""
+    offered: tuple[str, ...] = ()
+    """More groups, of which training takes those that help; none where the patch names its features."""
     inputs: tuple[int, ...] = ()
     """Which numbers (1 is the first) of those groups it learns from; empty: all."""
     hidden: tuple[int, ...] = (64, 32)
@@ -92,6 +102,14 @@ class Output:
     """Of the weights that are played: 8, or 4 where that is not heard."""
     insist: bool = False
     """Whether 4 bits are played even where they are heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """When to train."""
+
+    always: bool = True
+    """Whether there is a new model after every take and every edit of takes, without asking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +180,7 @@ class Patch:
     listen: Listen = field(default_factory=Listen)
     smoothing: Smoothing = field(default_factory=Smoothing)
     features: FeatureOptions = field(default_factory=FeatureOptions)
+    training: Training = field(default_factory=Training)
     outputs: tuple[Output, ...] = ()
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
@@ -216,6 +235,7 @@ def parse_patch(text: str, path: Path) -> Patch:
     listen = _listen(top.table("listen"))
     smoothing = _smoothing(top.table("smoothing"))
     features = _features(top.table("features"))
+    training = _training(top.table("training"))
     outputs = tuple(_output(table, listen) for table in top.tables("output"))
     for index, output in enumerate(outputs):
         # Their models are files, and some systems do not tell capitals apart.
@@ -239,6 +259,7 @@ def parse_patch(text: str, path: Path) -> Patch:
         listen=listen,
         smoothing=smoothing,
         features=features,
+        training=training,
         outputs=outputs,
         destinations=destinations,
         routes=routes,
@@ -301,6 +322,12 @@ def _features(table: "_Table") -> FeatureOptions:
     return options
 
 
+def _training(table: "_Table") -> Training:
+    training = Training(always=table.boolean("always", default=True))
+    table.end()
+    return training
+
+
 def _output(table: "_Table", listen: Listen) -> Output:
     if listen.is_numbers:
         groups, default = list(NUMBER_FEATURES), ["numbers"]
@@ -308,13 +335,14 @@ def _output(table: "_Table", listen: Listen) -> Output:
         groups, default = [], []
         if "pose" in listen.track:
             groups += POSE_FEATURES
-            default += ["positions", "angles", "distances"]
+            default += ["positions", "angles"]
         if "hands" in listen.track:
             groups += HAND_FEATURES
             default += ["hands"]
     low, high = table.range("range", default=(0.0, 1.0))
     if low >= high:
         table.fail_key("range", f"{low:g}..{high:g}", "low below high (a route can invert)")
+    are_named = table.has("features")
     output = Output(
         name=table.name("name"),
         kind=table.choice("kind", allowed=("class", "continuous"), default="class"),
@@ -322,6 +350,7 @@ def _output(table: "_Table", listen: Listen) -> Output:
         low=low,
         high=high,
         features=table.choices("features", allowed=tuple(groups), default=tuple(default)),
+        offered=OFFERED_NUMBER_FEATURES if listen.is_numbers and not are_named else (),
         inputs=table.integers("inputs", default=(), low=1, high=10_000),
         hidden=table.integers("hidden", default=(64, 32), low=1, high=4096),
         seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
@@ -497,6 +526,10 @@ class _Table:
         if value not in allowed and value != default:
             self.fail_key(key, f"'{value}'", f"one of {', '.join(allowed)}{_did_you_mean(value, allowed)}")
         return value
+
+    def has(self, key: str) -> bool:
+        """Whether that key is there and has not been taken yet."""
+        return key in self._rest
 
     def choices(self, key: str, *, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
         values = self.texts(key, default=default)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.features import feature_columns, feature_fingerprint, feature_names
+from instrument.features import feature_columns, feature_fingerprint, feature_names, is_optional
 from instrument.kernels import cpu
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch
@@ -54,6 +54,8 @@ def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
         return str(error)
     names = feature_names(patch)
     wanted = tuple(names[column] for column in columns)
+    taken = {name.partition(".")[0] for name in model.feature_names}
+    wanted = tuple(name for name in wanted if name.partition(".")[0] in taken or not is_optional(output, name))
     if model.feature_names != wanted:
         return (
             f"the model learned from {len(model.feature_names)} features, the patch now gives {len(wanted)}"
@@ -90,7 +92,10 @@ class Predictor:
             model = models.get(output.name)
             reason = "no model yet; record takes and train" if model is None else fits(model, self._patch, output)
             if model is not None and reason is None:
-                runners.append(_Runner(model, feature_columns(self._patch, output), len(feature_names(self._patch))))
+                names = feature_names(self._patch)
+                place = {name: column for column, name in enumerate(names)}
+                columns = np.array([place[name] for name in model.feature_names], dtype=np.intp)
+                runners.append(_Runner(model, columns, len(names)))
             status[output.name] = ModelStatus(
                 output=output.name,
                 kind=output.kind,

@@ -298,6 +298,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             done="file:s",
         ),
         _row("/instrument/model/load", "output:s file:s", "Plays a model kept with `model/save`."),
+        _row(
+            "/instrument/coaching",
+            "",
+            "What to record next, as JSON: for each output its scores by take and by frame, a learning curve, and "
+            "sentences of advice with their evidence. Comes a moment after each training; empty until then.",
+            done="json:s",
+        ),
     ),
     "Telemetry": (
         _row(
@@ -357,6 +364,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row("/instrument/trainer/done", "job:i json:s", "New models are in place."),
         _row("/instrument/trainer/failed", "job:i reason:s", "It could not, and why."),
+        _row("/instrument/trainer/coached", "job:i json:s", "What it found out about the takes since."),
     ),
 }
 
@@ -395,6 +403,11 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         "/instrument/training",
         "`output:s step:i steps:i loss:f validation:f`",
         "While learning. Validation is the share right (class) or the usual error (continuous) on takes kept apart.",
+    ),
+    "coaching": (
+        "/instrument/coaching",
+        "`json:s`",
+        "A moment after each training: scores, and what to record next.",
     ),
     "recording": ("/instrument/recording", "`state:s seconds:f`", "`count_in`, `recording` or `idle`, and how long."),
     "preview": ("/instrument/preview", "`jpeg:b`", "The picture, at most ten times a second and 60 kB."),

@@ -35,6 +35,13 @@ def status_text(status: dict[str, Any]) -> str:
     lines.append(
         f"  trainer   {'ready' if trainer['alive'] else 'not there'}{', training' if trainer['training'] else ''}"
     )
+    for name, found in status.get("coaching", {}).items():
+        if "by_take" in found:
+            lines.append(
+                f"  score     {name}: {found['by_take']['accuracy']:.0%} of takes it had not learned from "
+                f"({found['by_frame']['accuracy']:.0%} of frames, which flatters)"
+            )
+        lines += [f"  advice    {name}: {one['text']}" for one in found.get("advice", [])]
     if total := status["latency"].get("total"):
         beyond = status["latency"]["beyond_tracking"]
         lines.append(
@@ -132,6 +139,38 @@ def _how_it_runs(output: dict[str, Any]) -> str:
         f", {name} drift {drift[key]:.2%}" for name, key in (("rms", "rms"), ("worst", "worst_jump")) if key in drift
     )
     return f" [{output['backend']}, {output['bits']} bits{heard}]"
+
+
+def evaluation_text(result: dict[str, Any]) -> str:
+    """The scores of one output, a screen of them."""
+    classes = list(result["classes"])
+    of_each = f", {result['few']} of each class learned from" if result["few"] else ""
+    groups = ", ".join(result["feature_groups"])
+    spread = f"deviation {result['deviation']:.1%}, worst {result['worst']:.1%}"
+    held_out = f"{result['split']} held out{of_each}; {result['runs']} runs ({spread})"
+    lines = [
+        f"{result['output']}: {result['examples']} examples of {len(classes)} classes, {groups}",
+        f"  {result['accuracy']:.1%} recognised; {held_out}, {result['train_ms']:.0f} ms to train",
+    ]
+    if beside := result["beside"]:
+        lines.append(f"  {beside['accuracy']:.1%} with {beside['split']} held out instead")
+    if result["beside"] and "frames" in (result["split"], result["beside"]["split"]):
+        lines.append("    (single frames held out have neighbours that were learned from: that flatters)")
+    curve = ", ".join(f"{one['accuracy']:.1%} from {one['examples']}" for one in result["learning_curve"])
+    lines.append(f"  learning curve: {curve} examples")
+    width = max(len(name) for name in classes[:12])
+    lines.append(f"  {'recall'.rjust(width + 9)}  what each was taken for")
+    if len(classes) <= 12:
+        columns = [max(len(name), 6) for name in classes]
+        names = "  ".join(name.rjust(size) for name, size in zip(classes, columns, strict=True))
+        lines.append(f"  {''.rjust(width + 9)}  {names}")
+        for name, row in zip(classes, result["confusion"], strict=True):
+            cells = "  ".join(str(count).rjust(size) for count, size in zip(row, columns, strict=True))
+            lines.append(f"  {name.rjust(width)} {result['recall'][name]:8.1%}  {cells}")
+    else:
+        worst = sorted(result["recall"].items(), key=lambda item: item[1])[:12]
+        lines += [f"  {name} {recall:.1%}" for name, recall in worst]
+    return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
 
 
 def figures_text(figures: dict[str, Any], indent: int = 0) -> str:

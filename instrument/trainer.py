@@ -6,9 +6,10 @@ It speaks OSC over UDP on this machine only. In come `/train` (job, project fold
 commas between, none for all) and `/cancel` (job). Out to the engine, under `/instrument/trainer/`,
 go `hello` (port, process id) once it is warm and every half second from then on, and for each job
 `progress` (job, output, step, steps, loss, score; -1 where nothing is held out), and in the end
-`done` (job, summary as JSON) or `failed` (job, reason). What does not come from the engine's own
-socket is dropped. It ends on SIGTERM, and when its standard input closes because the supervisor
-that held the other end is gone.
+`done` (job, summary as JSON) or `failed` (job, reason). After `done` it goes on to find out what to
+record next, and sends `coached` (job, what it found as JSON) unless another job comes first. What does
+not come from the engine's own socket is dropped. It ends on SIGTERM, and when its standard input closes
+because the supervisor that held the other end is gone.
 """
 
 import signal
@@ -62,14 +63,22 @@ class Trainer:
     """Takes jobs from the engine, and from nobody else, one at a time; a new one cancels those before it.
 
     `train` is called as `instrument.training.train_project` without its cache; whatever it raises
-    becomes the reason its job failed. Raises OSError for an engine's host that is not known.
+    becomes the reason its job failed. `study` gives what to say about a training afterwards.
+    Raises OSError for an engine's host that is not known.
     """
 
     def __init__(
-        self, *, engine: tuple[str, int], train: "Callable[..., ProjectTraining]", clock: Clock = now_s
+        self,
+        *,
+        engine: tuple[str, int],
+        train: "Callable[..., ProjectTraining]",
+        study: "Callable[[ProjectTraining, Callable[[], bool]], dict[str, Any]] | None" = None,
+        clock: Clock = now_s,
     ) -> None:
         self._engine = _address_here(*engine)
         self._train = train
+        self._study = study
+        self._studied: _Job | None = None
         self._clock = clock
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -136,19 +145,41 @@ class Trainer:
     def _cancel_all(self) -> None:
         for job in list(self._unfinished):
             job.cancelled.set()
+        if self._studied is not None:
+            self._studied.cancelled.set()
 
     def _work(self) -> None:
         while (job := self._waiting.get()) is not None:
-            answer = self._run(job)
+            answer, training = self._run(job)
+            self._studied = job
             self._unfinished.remove(job)
             # An engine that was restarted counts from 1 again: this answer must not end its new job.
             if all(other.number != job.number for other in list(self._unfinished)):
                 self._send(*answer)
+                if training is not None and self._study is not None and not job.cancelled.is_set():
+                    self._coach(job, training, self._study)
+            self._studied = None
 
-    def _run(self, job: _Job) -> tuple[str, int, str]:
-        """The last message of that job."""
+    def _coach(
+        self,
+        job: _Job,
+        training: "ProjectTraining",
+        study: "Callable[[ProjectTraining, Callable[[], bool]], dict[str, Any]]",
+    ) -> None:
+        """Says what to record next; a new job cuts that short."""
+        try:
+            found = study(training, job.cancelled.is_set)
+        except Exception as error:  # the models play; what is known about them is a bonus
+            if not job.cancelled.is_set():
+                log.warning("job %d: no advice (%s)", job.number, error, exc_info=log.isEnabledFor(logging.DEBUG))
+            return
+        if not job.cancelled.is_set():
+            self._send("coached", job.number, coaching_text(found))
+
+    def _run(self, job: _Job) -> "tuple[tuple[str, int, str], ProjectTraining | None]":
+        """The last message of that job, and what came of it."""
         if job.cancelled.is_set():
-            return "failed", job.number, "cancelled"
+            return ("failed", job.number, "cancelled"), None
         try:
             training = self._train(
                 job.folder,
@@ -158,13 +189,13 @@ class Trainer:
             )
         except Exception as error:  # whatever is wrong with a project, the next one must train
             if job.cancelled.is_set():
-                return "failed", job.number, "cancelled"
+                return ("failed", job.number, "cancelled"), None
             is_ours = type(error).__module__.startswith("instrument.")
             reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
             log.warning("job %d failed", job.number, exc_info=not is_ours)
             sendable = reason.replace("\0", "").encode(errors="replace").decode()
-            return "failed", job.number, sendable[:MOST_REASON_CHARACTERS]
-        return "done", job.number, summary(training)
+            return ("failed", job.number, sendable[:MOST_REASON_CHARACTERS]), None
+        return ("done", job.number, summary(training)), training
 
     def _report(self, job: _Job, output: str, progress: "Progress") -> None:
         score = -1.0 if progress.validation is None else progress.validation
@@ -203,6 +234,30 @@ def _address_here(host: str, port: int) -> tuple[str, int]:
     return str(socket.getaddrinfo(here, port, family, kind)[0][4][0]), port
 
 
+def coaching_text(found: dict[str, Any]) -> str:
+    """What was found out, as JSON with as much detail as one message has room for."""
+    text = ""
+    for left_out in ((), ("by_take",), ("by_take", "by_frame", "learning_curve"), ("advice",)):
+        text = json.dumps(
+            {name: {key: value for key, value in one.items() if key not in left_out} for name, one in found.items()}
+        )
+        if len(text) <= MOST_SUMMARY_BYTES:
+            break
+    return text
+
+
+def study_project(training: "ProjectTraining", is_cancelled: "Callable[[], bool]") -> dict[str, Any]:
+    """What there is to say about each output of a training, by its name."""
+    from instrument.coaching import coach
+
+    if training.patch is None:
+        return {}
+    return {
+        name: coach(training.patch, training.patch.output(name), dataset, training.takes, is_cancelled=is_cancelled)
+        for name, dataset in training.datasets.items()
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a trainer until its supervisor is gone; gives the exit code."""
     parser = argparse.ArgumentParser(prog="instrument.trainer", description="The instrument's trainer process.")
@@ -210,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     engine = parser.parse_args(argv).engine
     _lower_priority()  # before any thread is started: on Linux each has its own priority
     use_one_thread()
-    trainer = Trainer(engine=engine, train=_warm())
+    trainer = Trainer(engine=engine, train=_warm(), study=study_project)
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
     threading.Thread(target=_stop_with_stdin, args=(trainer,), name="stdin", daemon=True).start()
     trainer.serve()
@@ -221,6 +276,7 @@ def _warm() -> "Callable[..., ProjectTraining]":
     """`train_project` with everything it needs imported and run once."""
     import numpy as np
 
+    import instrument.coaching  # noqa: F401  (imported once, now)
     from instrument.models.fitting import Examples, Recipe, fit
     from instrument.training import FeatureCache, train_project
 

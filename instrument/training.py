@@ -5,7 +5,7 @@ Knows the project's folder, not processes or messages: the trainer process calls
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.clock import Clock, now_s
-from instrument.features import extract, feature_columns, feature_fingerprint, feature_names, with_inputs
+from instrument.features import (
+    POINT_DIMENSIONS,
+    extract,
+    feature_columns,
+    feature_fingerprint,
+    feature_names,
+    with_inputs,
+)
+from instrument.models.choosing import are_points, separation_error
 from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, TrainingError, fit
 from instrument.models.quantize import Calibration, calibrate
 from instrument.models.trained import TrainedModel, save_model, too_large
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
-from instrument.signals import FloatArray
+from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
 from instrument.takes import Take, TakeStore
+from instrument.variation import COPIES, MOST_VARIATIONS, variations
 
 _PARTS_NEEDED = (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("numbers", NUMBER_FEATURES))
 
@@ -33,6 +42,8 @@ class TakeFeatures:
     """(T, F)"""
     is_usable: NDArray[np.bool_]
     """(T,): whether a body was found, and every feature is finite."""
+    sequence: LandmarkSequence
+    """What they were made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +55,10 @@ class Dataset:
     """The name of each class number; empty for a continuous output."""
     take_ids: tuple[int, ...]
     """The take behind each take number."""
+    feature_names: tuple[str, ...]
+    """(F,)"""
+    frames: tuple[tuple[LandmarkSequence, NDArray[np.intp]], ...]
+    """For each take its landmarks, and which of its frames are the examples."""
     notes: tuple[str, ...]
     """What was left out or changed, in plain words."""
 
@@ -57,6 +72,10 @@ class ProjectTraining:
     refused: Mapping[str, str]
     """Why an output got no new model, in plain words; the one it had is untouched."""
     seconds: float
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    """By output, what each learned from."""
+    patch: Patch | None = None
+    takes: tuple[Take, ...] = ()
 
 
 class FeatureCache:
@@ -76,13 +95,20 @@ class FeatureCache:
         if found is None:
             sequence = store.landmarks(take.id)
             values = extract(patch, sequence)
-            found = TakeFeatures(values=values, is_usable=sequence.is_tracked & np.isfinite(values).all(axis=1))
-            self._bytes += values.nbytes
+            is_usable = sequence.is_tracked & np.isfinite(values).all(axis=1)
+            found = TakeFeatures(values=values, is_usable=is_usable, sequence=replace(sequence, pose_world=None))
+            self._bytes += _size(found)
         self._kept[key] = found
         while self._bytes > self._most_bytes and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.values.nbytes
+            self._bytes -= _size(oldest)
         return found
+
+
+def _size(features: TakeFeatures) -> int:
+    return features.values.nbytes + sum(
+        part.nbytes for name in LANDMARK_PARTS if (part := getattr(features.sequence, name)) is not None
+    )
 
 
 def train_project(
@@ -104,7 +130,7 @@ def train_project(
     patch = read_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         takes = store.takes(kind="take")
-        patch = _with_inputs_of(patch, takes)
+        patch = with_inputs_of(patch, takes)
         wanted = _wanted(patch, outputs)
         datasets: dict[str, Dataset] = {}
         refused: dict[str, str] = {}
@@ -126,7 +152,9 @@ def train_project(
         raise Cancelled
     for name, model in models.items():
         save_model(model, project.model_file(name))
-    return ProjectTraining(models=models, refused=refused, seconds=clock() - started_s)
+    return ProjectTraining(
+        models=models, refused=refused, seconds=clock() - started_s, datasets=datasets, patch=patch, takes=takes
+    )
 
 
 def gather(
@@ -151,6 +179,7 @@ def gather(
     ids: list[int] = []
     values: list[FloatArray] = []
     targets: list[NDArray[Any]] = []
+    frames: list[tuple[LandmarkSequence, NDArray[np.intp]]] = []
     missed = 0
     for take in takes:
         if output.name not in take.targets:
@@ -174,6 +203,7 @@ def gather(
             ids.append(take.id)
             values.append(features.values[np.ix_(is_allowed, columns)])
             targets.append(shown[is_allowed])
+            frames.append((features.sequence, np.flatnonzero(is_allowed)))
         else:
             notes.append(f"take {take.id} left out: no body was found in it")
     if not ids:
@@ -198,11 +228,93 @@ def gather(
             notes.append(f"targets beyond {output.low:g}..{output.high:g} were taken as its ends")
         if learned.min() == learned.max():
             notes.append(f"every take shows {shown[0]:g}, so that is all it can say; record a take of another value")
+    names = feature_names(patch)
     return Dataset(
         examples=Examples(values=np.concatenate(values), targets=learned, takes=numbers, class_count=len(classes)),
         classes=classes,
         take_ids=tuple(ids),
+        feature_names=tuple(names[column] for column in columns),
+        frames=tuple(frames),
         notes=tuple(notes),
+    )
+
+
+def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
+    """The same examples, and what some of them would have been, seen a little differently.
+
+    Bodies and hands only: of plain numbers nobody can say what a small difference is.
+    """
+    examples = dataset.examples
+    if not examples.class_count or patch.listen.is_numbers:
+        return dataset
+    targets = examples.targets.astype(np.intp)
+    rows = _spread(targets, MOST_VARIATIONS, np.random.default_rng([output.seed, 2]))
+    copies = min(COPIES, max(1, MOST_VARIATIONS // len(rows)))
+    varied = variations(
+        patch,
+        output,
+        dataset.feature_names,
+        _picked(dataset, rows),
+        examples.values[rows],
+        targets[rows],
+        examples.takes[rows],
+        copies=copies,
+        seed=output.seed,
+    )
+    return replace(dataset, examples=replace(examples, variations=varied, variations_of=np.tile(rows, copies)))
+
+
+def _spread(targets: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """(at most `most`,) rows in order, of every class as many as of any other, or all it has."""
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    classes = np.unique(targets)
+    each = max(1, most // len(classes))
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(targets == one))[:each] for one in classes]))
+
+
+def _picked(dataset: Dataset, rows: NDArray[np.intp]) -> LandmarkSequence:
+    """The landmarks of those examples; times mean nothing."""
+    starts = np.cumsum([0, *(len(of_take) for _, of_take in dataset.frames)])
+    pieces: dict[str, list[FloatArray]] = {name: [] for name in LANDMARK_PARTS}
+    aspects = []
+    for number, (sequence, of_take) in enumerate(dataset.frames):
+        wanted = of_take[rows[(rows >= starts[number]) & (rows < starts[number + 1])] - starts[number]]
+        aspects.append(sequence.aspect[wanted])
+        for name in ("pose", "left_hand", "right_hand"):
+            if (part := getattr(sequence, name)) is not None:
+                pieces[name].append(part[wanted])
+    whole = {name: np.concatenate(parts) for name, parts in pieces.items() if len(parts) == len(dataset.frames)}
+    return LandmarkSequence(times_s=np.arange(len(rows), dtype=np.float64), aspect=np.concatenate(aspects), **whole)
+
+
+def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
+    """The same examples with those of the offered feature groups that tell its classes apart better.
+
+    Numbers along a path, or of points in space, say more when read as such; others say less.
+    """
+    names = dataset.feature_names
+    is_offered = np.array([name.partition(".")[0] in output.offered for name in names], dtype=bool)
+    if not is_offered.any():
+        return dataset
+    examples = dataset.examples
+    best = ~is_offered
+    if examples.class_count and min(np.bincount(examples.targets, minlength=examples.class_count)) > 1:
+        values, targets, count = examples.values, examples.targets.astype(np.intp), examples.class_count
+        least = separation_error(values[:, best], targets, count)
+        numbers = values[:, ~is_offered]
+        for group in output.offered:
+            in_group = np.array([name.partition(".")[0] == group for name in names], dtype=bool)
+            if not are_points(numbers, POINT_DIMENSIONS[group]):
+                continue
+            for wanted in (~is_offered | in_group, in_group) if in_group.any() else ():
+                error = separation_error(values[:, wanted], targets, count)
+                if error < least:
+                    best, least = wanted, error
+    return replace(
+        dataset,
+        examples=replace(examples, values=np.ascontiguousarray(examples.values[:, best])),
+        feature_names=tuple(name for name, is_taken in zip(names, best, strict=True) if is_taken),
     )
 
 
@@ -214,11 +326,10 @@ def _train(
     is_cancelled: Callable[[], bool],
     clock: Clock,
 ) -> TrainedModel:
-    names = feature_names(patch)
-    columns = feature_columns(patch, output)
-    if reason := too_large((len(columns), *output.hidden, len(dataset.classes) or 1)):
+    if reason := too_large((len(dataset.feature_names), *output.hidden, len(dataset.classes) or 1)):
         raise TrainingError(f"{reason}; make `hidden` smaller")
     started_s = clock()
+    dataset = with_variations(with_features_that_help(dataset, output), patch, output)
     fitted = fit(
         dataset.examples,
         hidden=output.hidden,
@@ -243,9 +354,9 @@ def _train(
         classes=dataset.classes,
         low=output.low,
         high=output.high,
-        feature_names=tuple(names[column] for column in columns),
+        feature_names=dataset.feature_names,
         feature_fingerprint=feature_fingerprint(patch, output),
-        hidden=output.hidden,
+        hidden=tuple(len(biases) for _, biases in fitted.layers[:-1]),
         seed=output.seed,
         network=packed.network,
         training=_summary(dataset, fitted, packed, clock() - started_s),
@@ -299,7 +410,7 @@ def _wanted(patch: Patch, names: Sequence[str]) -> tuple[Output, ...]:
         raise TrainingError(error.args[0]) from None
 
 
-def _with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
+def with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
     """The patch with as many input numbers as the latest take has, where it leaves that open."""
     counts = [take.number_count for take in takes if take.number_count]
     if patch.listen.is_numbers and not patch.listen.inputs and counts:

@@ -105,6 +105,10 @@ class TrainerLink:
             else:
                 self._finish(described, None)
 
+    def is_latest(self, job: int) -> bool:
+        """Whether that is the last job there was."""
+        return job == self._numbers
+
     def failed(self, job: int, reason: str) -> None:
         if self._job is not None and self._job.number == job:
             self._finish(None, reason)

@@ -23,9 +23,9 @@ from instrument.models.fitting import (
     balanced_draws,
     balanced_groups,
     recipe_for,
-    standardisation,
 )
 from instrument.models.mlp import parameter_count
+from instrument.models.whitening import standardised
 
 _FARTHEST = 10.0
 _NOISE_PLACES = 1 << 16
@@ -57,8 +57,9 @@ def fit_ensemble(
     """
     if not len(examples) or not seeds:
         raise TrainingError("no examples, or no members; record at least one take")
-    recipe = recipe or recipe_for(examples)
-    shift, gain = standardisation(examples.values)
+    recipe = recipe or recipe_for(examples, hidden)
+    view = standardised(examples.values)
+    shift, gain = view.mean, view.scale
     values = np.clip((examples.values - shift) * gain, -_FARTHEST, _FARTHEST)
     targets = _targets(examples, recipe)
     count = len(seeds)

@@ -1,9 +1,11 @@
 """Trains a small network on examples in a fraction of a second.
 
-Batches of 128 in which every class comes equally often, Adam with a one-cycle rate, noise on the
-inputs and smoothed labels against overconfidence. On stretches of real recordings held out this
-gives 94 % (hands), 99 % (bodies) and 95 % (fingertip paths) in 300 to 700 steps. Inputs are
-standardised; that is folded into the first layer afterwards, so that playing costs nothing for it.
+Batches of 64 in which every class comes equally often, Adam with a one-cycle rate, noise on the
+inputs and smoothed labels against overconfidence. Three members are trained and their outputs
+averaged: one sees every feature standardised, the others see features that move together
+decorrelated a little as well (`models.whitening`). All of that folds into the weights, so that
+what plays is one plain network: the members side by side, with nothing between them but zeros.
+docs/learning.md has what each choice is worth.
 """
 
 import math
@@ -17,17 +19,25 @@ from instrument.kernels.cpu import Layer, forward
 from instrument.kernels.packing import FloatArray
 from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.holdout import Holdout, hold_out
-from instrument.models.mlp import Mlp
+from instrument.models.members import side_by_side
+from instrument.models.mlp import Mlp, parameter_count
+from instrument.models.whitening import View, standardised, whitened
 
-BATCH = 128
+BATCH = 64
 _NOISE_PLACES = 1 << 16
-_PROGRESS_REPORTS = 25
+_PROGRESS_REPORTS = 12
+_TRIAL_STEPS = 100
+"""The network that is only scored takes every second step, if that leaves as many as this."""
 _FARTHEST = 10.0
 """Standard deviations beyond which an input is a glitch, and is learned from as if it were there."""
 _HIGHEST_LOSS = 1e3
 """Inputs are within `_FARTHEST` and targets within 0..1, so a loss this high has run away."""
 _WIDE = 200
 """More features than this want smaller steps, as each step moves a unit by the sum over all of them."""
+_MOST_WEIGHTS = 300_000
+"""Several networks side by side have at most so many: a tenth of a millisecond a frame."""
+_FEW = 100
+"""With more examples than this the noise on the inputs is less."""
 
 
 class TrainingError(Exception):
@@ -50,6 +60,10 @@ class Examples:
     """(N,): number of the take each is from."""
     class_count: int = 0
     """0 when the targets are values."""
+    variations: FloatArray | None = None
+    """(M, F): what examples would have been, seen a little differently; learned from, never scored on."""
+    variations_of: NDArray[np.intp] | None = None
+    """(M,): which example each is a variation of."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -65,6 +79,8 @@ class Recipe:
     """Standard deviation of the noise on the inputs, in standard deviations of the feature."""
     smoothing: float = 0.1
     """Share of a label's probability that is spread over all classes."""
+    members: int = 3
+    """How many networks are trained and averaged; all but the first see their features decorrelated a little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +127,24 @@ class Fitted:
     """What the performer should know, in plain words."""
 
 
-def recipe_for(examples: Examples) -> Recipe:
-    """300 steps up to 1,000 examples, then as many more as the square root of their number."""
-    steps = round(300 * math.sqrt(max(len(examples), 1000) / 1000))
+def recipe_for(examples: Examples, hidden: tuple[int, ...]) -> Recipe:
+    """Enough steps up to 1,000 examples, then nearly as many times more as there are more examples.
+
+    Networks so wide that several side by side would take long to play stay alone.
+    """
+    steps = round(220 * (max(len(examples), 1000) / 1000) ** 0.9)
     peak_rate = 0.02 * min(1.0, math.sqrt(_WIDE / max(examples.values.shape[1], 1)))
     if examples.class_count:
-        return Recipe(steps=steps, peak_rate=peak_rate)
-    return Recipe(steps=2 * steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0)
+        noise = 0.3 * min(1.0, max(_FEW / max(len(examples), 1), 1 / 40) ** 0.25)
+        if examples.variations is not None:  # which are a better noise
+            noise /= 3
+        members = Recipe(steps=steps).members
+        widths = (examples.values.shape[1], *(members * width for width in hidden), examples.class_count)
+        if parameter_count(widths) > _MOST_WEIGHTS:
+            members = 1
+        return Recipe(steps=steps, peak_rate=peak_rate, noise=noise, members=members)
+    steps = round(900 * math.sqrt(max(len(examples), 1000) / 1000))
+    return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
 
 
 def fit(
@@ -126,22 +153,23 @@ def fit(
     hidden: tuple[int, ...],
     seed: int,
     recipe: Recipe | None = None,
+    is_validated: bool = True,
     on_progress: Callable[[Progress], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Fitted:
-    """A network trained on all examples, and how well one trained on part of them does on the rest.
+    """A network trained on all examples and, if `is_validated`, how well one trained on part does on the rest.
 
     The same examples, widths, seed and recipe give the same weights, bit for bit.
     Raises TrainingError, and Cancelled once `is_cancelled` says so, which is asked at every step.
     """
     if not len(examples):
         raise TrainingError("no examples; record at least one take")
-    recipe = recipe or recipe_for(examples)
+    recipe = recipe or recipe_for(examples, hidden)
     notes: list[str] = []
     for _ in range(4):
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss
-                return _fit(examples, hidden, seed, recipe, notes, on_progress, is_cancelled)
+                return _fit(examples, hidden, seed, recipe, is_validated, notes, on_progress, is_cancelled)
         except _Diverged as error:
             recipe = replace(recipe, peak_rate=recipe.peak_rate / 10)
             notes.append(f"training ran away ({error}); tried again with a smaller step, {recipe.peak_rate:g}")
@@ -157,35 +185,39 @@ def _fit(
     hidden: tuple[int, ...],
     seed: int,
     recipe: Recipe,
+    is_validated: bool,
     notes: list[str],
     on_progress: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
-    final = _Fit(examples, hidden, seed, recipe)
+    finals = [_Fit(examples, hidden, seed, recipe, member) for member in range(recipe.members)]
     held = hold_out(balanced_groups(examples), examples.takes)
-    trial = _Fit(_rows(examples, held.is_seen), hidden, seed, recipe) if held.is_held.any() else None
-    unseen = _rows(examples, held.is_held)
+    is_tried = is_validated and bool(held.is_held.any())
+    stride = 2 if examples.class_count and recipe.steps >= 2 * _TRIAL_STEPS else 1
+    shorter = replace(recipe, steps=recipe.steps // stride)
+    trial = _Fit(rows_of(examples, held.is_seen), hidden, seed, shorter) if is_tried else None
+    unseen = rows_of(examples, held.is_held)
     losses = np.zeros(recipe.steps)
     every = max(1, recipe.steps // _PROGRESS_REPORTS)
     for step in range(recipe.steps):
         if is_cancelled():
             raise Cancelled
-        losses[step] = final.step(step)
-        if trial:
-            trial.step(step)
+        losses[step] = sum(member.step(step) for member in finals) / len(finals)
+        if trial and step % stride == 0 and step // stride < shorter.steps:
+            trial.step(step // stride)
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
             score = _score(trial.layers(), unseen) if trial else None
             on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
-    layers = final.layers()
+    layers = side_by_side([member.layers() for member in finals])
     if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise _Diverged("weights that are not finite")
     if _has_died(layers, examples.values):
         raise _Diverged("a layer in which no unit answers to anything")
     return Fitted(
         layers=layers,
-        bare=final.bare(),
-        shift=final.shift,
-        gain=final.gain,
+        bare=side_by_side([member.bare() for member in finals]),
+        shift=finals[0].view.mean,
+        gain=finals[0].view.scale,
         loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
         steps=recipe.steps,
         validation=_validation(trial.layers(), unseen, held) if trial else None,
@@ -196,22 +228,27 @@ def _fit(
 class _Fit:
     """One network on its way."""
 
-    def __init__(self, examples: Examples, hidden: tuple[int, ...], seed: int, recipe: Recipe) -> None:
-        rng = np.random.default_rng(seed)
-        count, features = examples.values.shape
-        batches = recipe.steps * BATCH
+    def __init__(self, examples: Examples, hidden: tuple[int, ...], seed: int, recipe: Recipe, member: int = 0) -> None:
+        rng = np.random.default_rng([seed, member])
         self._recipe = recipe
-        self.shift, self.gain = standardisation(examples.values)
-        self._values = np.clip((examples.values - self.shift) * self.gain, -_FARTHEST, _FARTHEST)
+        self.view: View = whitened(examples.values) if member else standardised(examples.values)
+        values, groups = examples.values, balanced_groups(examples)
+        targets = examples.targets
+        if examples.variations is not None and examples.variations_of is not None:
+            values = np.concatenate([values, examples.variations])
+            groups = np.concatenate([groups, groups[examples.variations_of]])
+            targets = np.concatenate([targets, targets[examples.variations_of]])
+        self._values = self.view.of(values, farthest=_FARTHEST)
+        count, features = self._values.shape
         if examples.class_count:
             off = recipe.smoothing / examples.class_count
             self._targets = np.full((examples.class_count, examples.class_count), off, dtype=np.float32)
             self._targets[np.diag_indices(examples.class_count)] += 1.0 - recipe.smoothing
-            self._target_rows = examples.targets.astype(np.intp)
+            self._target_rows = targets.astype(np.intp)
         else:
-            self._targets = examples.targets.astype(np.float32)[:, None]
+            self._targets = targets.astype(np.float32)[:, None]
             self._target_rows = np.arange(count)
-        self._draws = balanced_draws(balanced_groups(examples), batches, rng).reshape(recipe.steps, BATCH)
+        self._draws = balanced_draws(groups, recipe.steps * BATCH, rng).reshape(recipe.steps, BATCH)
         # One pool of noise, read from another place each step: fresh noise costs as much as the gradient.
         self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * features, dtype=np.float32)
         self._noise *= recipe.noise
@@ -241,34 +278,22 @@ class _Fit:
         return loss
 
     def layers(self) -> tuple[Layer, ...]:
-        """The network with the standardisation in its first layer."""
+        """The network with the view of its features in its first layer."""
         (weights, biases), *rest = self._network.layers
-        folded = weights * self.gain[:, None].astype(np.float64)
-        moved = biases - self.shift.astype(np.float64) @ folded
-        first = (folded.astype(np.float32), moved.astype(np.float32))
+        first = self.view.folded(weights, biases)
         return first, *((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in rest)
 
     def bare(self) -> tuple[Layer, ...]:
-        """The network without its standardisation."""
-        return tuple(
-            (weights.astype(np.float32, copy=True), biases.astype(np.float32, copy=True))
-            for weights, biases in self._network.layers
-        )
+        """The network on standardised features."""
+        (weights, biases), *rest = self._network.layers
+        first = (self.view.turned(weights), biases)
+        return tuple((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in (first, *rest))
 
 
 def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
     """Whether some hidden layer gives 0 for everything, as ReLU does for good after a step too large."""
     rows = values[:: max(1, len(values) // 1000)]
     return any(not np.any(rows := np.maximum(forward([layer], rows), 0.0)) for layer in layers[:-1])
-
-
-def standardisation(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(F,) means, and (F,) inverse deviations; 0 for a feature that never changes, which is thereby ignored."""
-    mean = values.mean(axis=0, dtype=np.float64)
-    deviation = np.sqrt(np.square(values - mean).mean(axis=0))
-    is_constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-3)
-    scale = np.where(is_constant, 0.0, 1.0 / np.where(is_constant, 1.0, deviation))
-    return mean.astype(np.float32), scale.astype(np.float32)
 
 
 def balanced_groups(examples: Examples) -> NDArray[np.intp]:
@@ -296,8 +321,20 @@ def balanced_draws(groups: NDArray[np.intp], count: int, rng: np.random.Generato
     return np.stack(columns, axis=1).reshape(-1)[:count]
 
 
-def _rows(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
-    return replace(examples, values=examples.values[rows], targets=examples.targets[rows], takes=examples.takes[rows])
+def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
+    """Those examples, and the variations of them."""
+    variations, variations_of = examples.variations, examples.variations_of
+    if variations is not None and variations_of is not None:
+        kept = rows[variations_of]
+        variations, variations_of = variations[kept], (np.cumsum(rows) - 1)[variations_of[kept]]
+    return replace(
+        examples,
+        values=examples.values[rows],
+        targets=examples.targets[rows],
+        takes=examples.takes[rows],
+        variations=variations,
+        variations_of=variations_of,
+    )
 
 
 def _errors(layers: tuple[Layer, ...], examples: Examples) -> FloatArray:
@@ -319,5 +356,5 @@ def _validation(layers: tuple[Layer, ...], examples: Examples, held: Holdout) ->
         by_block=held.by_block if examples.class_count else (0,) * bool(held.by_block),
         score=_score(layers, examples),
         examples=len(examples),
-        by_take={take: _score(layers, _rows(examples, examples.takes == take)) for take in takes},
+        by_take={take: _score(layers, rows_of(examples, examples.takes == take)) for take in takes},
     )

@@ -15,7 +15,7 @@ from instrument import osc
 from instrument.client import Client
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
-from instrument.trainer import Trainer
+from instrument.trainer import Trainer, study_project
 from instrument.training import FeatureCache, train_project
 
 NUMBERS_PATCH = """
@@ -114,7 +114,7 @@ def playing(folder: Path, patch: str = NUMBERS_PATCH, *, has_trainer: bool = Tru
     run = threading.Thread(target=engine.run)
     run.start()
     train = partial(train_project, cache=FeatureCache())
-    trainer = Trainer(engine=engine.server.address, train=train) if has_trainer else None
+    trainer = Trainer(engine=engine.server.address, train=train, study=study_project) if has_trainer else None
     serving = threading.Thread(target=trainer.serve) if trainer else None
     if serving:
         serving.start()

@@ -52,7 +52,7 @@ def test_a_member_does_not_depend_on_its_neighbours(classes: int) -> None:
 def test_members_agree_on_what_was_shown_and_not_on_what_was_not() -> None:
     examples = a_task(0)
     ensemble = fit_ensemble(examples, hidden=(16, 8), seeds=range(8), recipe=RECIPE)
-    assert max(ensemble.losses) < 0.02
+    assert max(ensemble.losses) < 0.05
     networks = [
         PackedNetwork(
             shift=ensemble.shift,

@@ -8,7 +8,17 @@ import pytest
 from numpy.typing import NDArray
 
 from instrument.kernels.cpu import forward
-from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, Recipe, TrainingError, balanced_draws, fit
+from instrument.models.fitting import (
+    Cancelled,
+    Examples,
+    Fitted,
+    Progress,
+    Recipe,
+    TrainingError,
+    balanced_draws,
+    fit,
+    recipe_for,
+)
 
 SHORT = Recipe(steps=100)
 
@@ -130,6 +140,11 @@ def test_two_hundred_classes_are_learned() -> None:
     examples = blobs(classes=200, frames=4, features=30)
     fitted = fit(examples, hidden=(64, 32), seed=0)
     assert np.mean(np.array(guesses(fitted, examples.values)) == examples.targets) > 0.95
+
+
+def test_wide_networks_stay_alone_so_that_playing_stays_quick() -> None:
+    examples = blobs()
+    assert [recipe_for(examples, hidden).members for hidden in ((), (64, 32), (512, 512))] == [3, 3, 1]
 
 
 def test_no_examples_are_refused_with_what_to_do() -> None:

@@ -36,7 +36,7 @@ def test_every_ready_made_patch_is_valid(name: str) -> None:
 def test_defaults_make_a_short_patch_playable() -> None:
     patch = parse(HEAD)
     assert patch.destinations["out"].osc == ("127.0.0.1", 12000)
-    assert patch.output("posture").features == ("positions", "angles", "distances")
+    assert patch.output("posture").features == ("positions", "angles")
     assert patch.listen.source == "auto"
     assert patch.is_wekinator
 

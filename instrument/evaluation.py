@@ -1,0 +1,286 @@
+"""Scores: how well the instrument learns a set of examples that it is only shown part of.
+
+Everything is trained as it is for playing, with default settings, and scored on examples held
+out. What is held out makes the score: whole takes tell how the next performance will go,
+stretches nearly so, and single frames flatter, as their neighbours were learned from.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.kernels.cpu import forward
+from instrument.models.fitting import Cancelled, fit, rows_of
+from instrument.patch import Output, Patch
+from instrument.training import Dataset, with_features_that_help, with_variations
+
+SPLITS = ("takes", "blocks", "frames")
+FLATTERY = "frames held out have neighbours that were learned from: this flatters"
+_BLOCKS = 10
+_SEEN = 0.7
+_FOLDS = 5
+_CURVE = (0.25, 0.5, 1.0)
+_CURVE_RUNS = 3
+
+
+class EvaluationError(Exception):
+    """Nothing to score; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What was said about examples that were held out."""
+
+    truth: NDArray[np.intp]
+    """(N,)"""
+    said: NDArray[np.intp]
+    """(N,)"""
+    probabilities: NDArray[np.float32]
+    """(N, C)"""
+    rows: NDArray[np.intp]
+    """(N,): which examples these are."""
+    seconds: float
+    """How long training took."""
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.truth == self.said).mean())
+
+
+def confusion(scores: Sequence[Scored], class_count: int) -> NDArray[np.intp]:
+    """(C, C): how often examples of the class of each row were taken for that of each column."""
+    counts = np.zeros((class_count, class_count), dtype=np.intp)
+    for one in scores:
+        np.add.at(counts, (one.truth, one.said), 1)
+    return counts
+
+
+def recalls(counts: NDArray[np.intp]) -> list[float]:
+    """For each class the share of its examples that were recognised."""
+    return [float(row[index] / max(row.sum(), 1)) for index, row in enumerate(counts)]
+
+
+def train_and_score(
+    patch: Patch,
+    output: Output,
+    dataset: Dataset,
+    is_seen: NDArray[np.bool_],
+    is_held: NDArray[np.bool_],
+    *,
+    seed: int = 0,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Scored:
+    """What a model that learned from the examples seen says about those held out."""
+    started_s = time.perf_counter()
+    seen = with_variations(with_features_that_help(subset(dataset, is_seen), output), patch, output)
+    fitted = fit(
+        seen.examples, hidden=output.hidden, seed=output.seed + seed, is_validated=False, is_cancelled=is_cancelled
+    )
+    seconds = time.perf_counter() - started_s
+    place = {name: column for column, name in enumerate(dataset.feature_names)}
+    columns = np.array([place[name] for name in seen.feature_names], dtype=np.intp)
+    rows = np.flatnonzero(is_held)
+    given = forward(fitted.layers, dataset.examples.values[np.ix_(rows, columns)])
+    given = np.exp(given - given.max(axis=1, keepdims=True))
+    return Scored(
+        truth=dataset.examples.targets[rows].astype(np.intp),
+        said=given.argmax(axis=1),
+        probabilities=given / given.sum(axis=1, keepdims=True),
+        rows=rows,
+        seconds=seconds,
+    )
+
+
+def subset(dataset: Dataset, rows: NDArray[np.bool_]) -> Dataset:
+    """The dataset with those examples only."""
+    frames, start = [], 0
+    for sequence, of_take in dataset.frames:
+        frames.append((sequence, of_take[rows[start : start + len(of_take)]]))
+        start += len(of_take)
+    return replace(dataset, examples=rows_of(dataset.examples, rows), frames=tuple(frames))
+
+
+def split(
+    dataset: Dataset, kind: str, rng: np.random.Generator, *, few: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(N,) what is learned from and (N,) what is held out: three tenths of every class, by takes, blocks or frames.
+
+    With `few`, only so many examples of each class are learned from, and with `frames` all others held out.
+    A class with a single take is held out by blocks where takes are wanted.
+    """
+    targets, takes = dataset.examples.targets, dataset.examples.takes
+    is_seen = np.zeros(len(targets), dtype=bool)
+    is_held = np.zeros(len(targets), dtype=bool)
+    for one in np.unique(targets):
+        rows = np.flatnonzero(targets == one)
+        pieces = _pieces(rows, takes, kind)
+        order = rng.permutation(len(pieces))
+        share = few if few and kind == "frames" else max(1, min(len(pieces) - 1, round(_SEEN * len(pieces))))
+        seen = np.concatenate([pieces[index] for index in order[:share]])
+        held = [pieces[index] for index in order[share:]]
+        is_held[np.concatenate([rows[:0], *held])] = True
+        is_seen[rng.permutation(seen)[:few] if few else seen] = True
+    return is_seen, is_held
+
+
+def _pieces(rows: NDArray[np.intp], takes: NDArray[np.intp], kind: str) -> list[NDArray[np.intp]]:
+    """The rows of a class in the pieces that are held out whole."""
+    if kind == "frames":
+        return list(rows[:, None])
+    numbers = np.unique(takes[rows])
+    if kind == "takes" and len(numbers) > 1:
+        return [rows[takes[rows] == number] for number in numbers]
+    return [piece for piece in np.array_split(rows, _BLOCKS) if len(piece)]
+
+
+def cross_validate(
+    patch: Patch,
+    output: Output,
+    dataset: Dataset,
+    kind: str,
+    *,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Scored:
+    """What is said about every example by a model that did not learn from its take (block, frame).
+
+    Raises EvaluationError when there are too few.
+    """
+    targets, takes = dataset.examples.targets, dataset.examples.takes
+    rng = np.random.default_rng(0)
+    fold = np.zeros(len(targets), dtype=np.intp)
+    most = 2
+    for one in np.unique(targets):
+        rows = np.flatnonzero(targets == one)
+        pieces = _pieces(rows, takes, kind)
+        if kind != "frames" and len(np.unique(takes[rows])) == 1:
+            pieces = [piece for piece in np.array_split(rows, _FOLDS) if len(piece)]
+        if len(pieces) < 2:
+            raise EvaluationError("a class has a single example; record more of it")
+        most = max(most, len(pieces))
+        for place, piece in enumerate(rng.permutation(len(pieces))):
+            fold[pieces[piece]] = place % _FOLDS
+    scores = []
+    for number in range(min(_FOLDS, most)):
+        is_held = fold == number
+        if len(np.unique(targets[~is_held])) == len(np.unique(targets)) and is_held.any():
+            scores.append(train_and_score(patch, output, dataset, ~is_held, is_held, is_cancelled=is_cancelled))
+    if not scores:
+        raise EvaluationError("too few takes to hold any out; record more")
+    order = np.argsort(np.concatenate([one.rows for one in scores]))
+    return Scored(
+        truth=np.concatenate([one.truth for one in scores])[order],
+        said=np.concatenate([one.said for one in scores])[order],
+        probabilities=np.concatenate([one.probabilities for one in scores])[order],
+        rows=np.concatenate([one.rows for one in scores])[order],
+        seconds=sum(one.seconds for one in scores),
+    )
+
+
+def learning_curve(
+    patch: Patch,
+    output: Output,
+    dataset: Dataset,
+    kind: str,
+    *,
+    runs: int = _CURVE_RUNS,
+    seed: int = 0,
+    few: int = 0,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> list[tuple[int, float]]:
+    """(examples learned from, accuracy on the same held out) for a quarter, a half and all that may be seen."""
+    points = []
+    for share in _CURVE:
+        sizes, accuracies = [], []
+        for run in range(runs):
+            rng = np.random.default_rng([seed + run, 7])
+            is_seen, is_held = split(dataset, kind, rng, few=few)
+            part = _share(dataset, is_seen, kind, share, rng)
+            if not is_held.any() or is_cancelled():
+                raise Cancelled if is_cancelled() else EvaluationError("too few examples to hold any out")
+            scored = train_and_score(patch, output, dataset, part, is_held, seed=run, is_cancelled=is_cancelled)
+            sizes.append(int(part.sum()))
+            accuracies.append(scored.accuracy)
+        points.append((round(float(np.mean(sizes))), float(np.mean(accuracies))))
+    return points
+
+
+def _share(
+    dataset: Dataset, is_seen: NDArray[np.bool_], kind: str, share: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """That share of what is seen of every class, in the pieces it is held out by; at least one of each."""
+    part = np.zeros_like(is_seen)
+    for one in np.unique(dataset.examples.targets):
+        rows = np.flatnonzero(is_seen & (dataset.examples.targets == one))
+        pieces = _pieces(rows, dataset.examples.takes, kind)
+        wanted = rng.permutation(len(pieces))[: max(1, math.ceil(share * len(pieces)))]
+        part[np.concatenate([pieces[index] for index in wanted])] = True
+    return part
+
+
+def evaluate(
+    patch: Patch, output: Output, dataset: Dataset, *, kind: str, few: int = 0, seed: int = 0, runs: int = 10
+) -> dict[str, Any]:
+    """The scores of one class output, as `instrument evaluate` reports them.
+
+    Raises EvaluationError when nothing can be held out.
+    """
+    count = len(dataset.classes)
+    scores = _scores(patch, output, dataset, kind, few, seed, runs)
+    counts = confusion(scores, count)
+    accuracies = [one.accuracy for one in scores]
+    other = "frames" if kind != "frames" else "blocks"
+    beside: dict[str, Any] | None = None
+    if not few:
+        beside = {"split": other, "accuracy": _mean(_scores(patch, output, dataset, other, 0, seed, min(runs, 3)))}
+    curve = learning_curve(patch, output, dataset, kind, seed=seed, few=few)
+    features = with_features_that_help(dataset, output).feature_names
+    return {
+        "output": output.name,
+        "examples": len(dataset.examples),
+        "takes": len(dataset.take_ids),
+        "features": len(features),
+        "feature_groups": list(dict.fromkeys(name.partition(".")[0] for name in features)),
+        "classes": {
+            name: int(number)
+            for name, number in zip(
+                dataset.classes, np.bincount(dataset.examples.targets, minlength=count), strict=True
+            )
+        },
+        "split": kind,
+        "few": few,
+        "runs": runs,
+        "seed": seed,
+        "learned_from": round(float(np.mean([len(dataset.examples) - len(one.rows) for one in scores])))
+        if not few
+        else few * count,
+        "held_out": round(float(np.mean([len(one.rows) for one in scores]))),
+        "accuracy": float(np.mean(accuracies)),
+        "deviation": float(np.std(accuracies)),
+        "worst": min(accuracies),
+        "recall": dict(zip(dataset.classes, recalls(counts), strict=True)),
+        "confusion": counts.tolist(),
+        "beside": beside,
+        "warning": FLATTERY if kind == "frames" else None,
+        "learning_curve": [{"examples": number, "accuracy": accuracy} for number, accuracy in curve],
+        "train_ms": 1000 * float(np.median([one.seconds for one in scores])),
+        "notes": list(dataset.notes),
+    }
+
+
+def _scores(patch: Patch, output: Output, dataset: Dataset, kind: str, few: int, seed: int, runs: int) -> list[Scored]:
+    scores = []
+    for run in range(seed, seed + runs):
+        is_seen, is_held = split(dataset, kind, np.random.default_rng(run), few=few)
+        if not is_held.any():
+            raise EvaluationError(f"{len(dataset.examples)} examples are too few to hold any out; record more")
+        scores.append(train_and_score(patch, output, dataset, is_seen, is_held, seed=run))
+    return scores
+
+
+def _mean(scores: Sequence[Scored]) -> float:
+    return float(np.mean([one.accuracy for one in scores]))

@@ -1,0 +1,203 @@
+"""What can be scored: a table of numbers with labels, a file of takes, or a project.
+
+Each becomes what training learns from: a patch, one of its outputs, and a dataset.
+"""
+
+import csv
+import tempfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.exchange import read_takes
+from instrument.exchange_table import ExchangeError
+from instrument.features import extract, feature_columns, feature_names
+from instrument.models.fitting import Examples, TrainingError
+from instrument.patch import Output, Patch, PatchError, parse_patch, read_patch
+from instrument.project import Project
+from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
+from instrument.takes import TakesError, TakeStore
+from instrument.training import Dataset, FeatureCache, gather, with_inputs_of
+
+LANDMARKS = ("pose", "hand")
+_COORDINATES = {"pose": (33, (2, 3, 4)), "hand": (21, (2, 3))}
+
+Scorable = tuple[Patch, Output, Dataset]
+
+
+class ScoredError(Exception):
+    """A file or project with nothing to score; the text says which, why and what to do."""
+
+
+def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str | None = None) -> list[Scorable]:
+    """The class outputs of a project, or the labels of a file.
+
+    `label_column` counts from 1; by default labels are in the first column if that holds words,
+    else in the last. `landmarks` says that a table's other columns are body points: `pose` (33)
+    or `hand` (21), each x and y, with z and visibility if there. Raises ScoredError.
+    """
+    try:
+        if path.is_dir():
+            return _of_project(Project(path))
+        if path.suffix.lower() in (".csv", ".txt", ".tsv") and not _is_ours(path):
+            return [_of_table(path, label_column, landmarks)]
+        return _of_takes(path)
+    except (OSError, UnicodeDecodeError, PatchError, TakesError, ExchangeError, TrainingError, csv.Error) as error:
+        raise ScoredError(str(error)) from error
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig") as file:
+        return {"take", "time_s"} <= set(file.readline(1 << 20).strip().split(","))
+
+
+def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Scorable:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        line = file.readline(1 << 20)
+        file.seek(0)
+        delimiter = "," if "," in line else max(";\t ", key=line.count)
+        rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
+    if not rows or len(rows[0]) < 2:
+        raise ScoredError(f"{path}: no table; wanted: rows of numbers and a label")
+    width = len(rows[0])
+    body = rows[1:] if len(rows) > 1 and _is_header(rows) else rows
+    if label_column is None:
+        label_column = width if body and _is_number(body[0][0]) else 1
+    if not 1 <= label_column <= width:
+        raise ScoredError(f"{path}: label column {label_column}; allowed: 1..{width}")
+    labels, table = [], []
+    first_line = 1 + len(rows) - len(body)
+    for line_number, row in enumerate(body, start=first_line):
+        if len(row) != width:
+            raise ScoredError(f"{path}, line {line_number}: {len(row)} columns; allowed: {width}, as in the first line")
+        labels.append(row[label_column - 1].strip())
+        table.append(row[: label_column - 1] + row[label_column:])
+    try:
+        numbers = np.array(table, dtype=np.float32)
+    except ValueError as error:
+        raise ScoredError(f"{path}: a cell that is no number ({error}); is the label in another column?") from None
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(numbers).all(axis=1))
+    notes = () if finite.all() else (f"{(~finite).sum()} rows with missing numbers were left out",)
+    kept = [label for label, is_kept in zip(labels, finite.tolist(), strict=True) if is_kept]
+    return dataset_of(path, numbers[finite], kept, landmarks, notes)
+
+
+def dataset_of(
+    path: Path, numbers: FloatArray, labels: list[str], landmarks: str | None, notes: tuple[str, ...] = ()
+) -> Scorable:
+    """What those rows of numbers (N, inputs) and their labels teach; `path` is named in messages."""
+    classes = tuple(dict.fromkeys(labels))
+    if len(classes) < 2:
+        raise ScoredError(f"{path}: {len(classes)} classes; at least 2 can be told apart")
+    listen = {"pose": 'track = ["pose"]', "hand": 'track = ["hands"]'}.get(
+        landmarks or "", f'source = "osc"\ninputs = {numbers.shape[1]}'
+    )
+    patch = parse_patch(f'[listen]\n{listen}\n[[output]]\nname = "label"\n', path)
+    output = patch.outputs[0]
+    sequence = _sequence(path, numbers, landmarks)
+    names, columns = feature_names(patch), feature_columns(patch, output)
+    values = extract(patch, sequence)[:, columns]
+    number = {name: index for index, name in enumerate(classes)}
+    # Rows in a run with one label are a take, if there is more than one run of each.
+    runs = np.repeat(np.arange(len(list(groupby(labels)))), [len(list(run)) for _, run in groupby(labels)])
+    dataset = Dataset(
+        examples=Examples(
+            values=values,
+            targets=np.array([number[label] for label in labels], dtype=np.intp),
+            takes=runs,
+            class_count=len(classes),
+        ),
+        classes=classes,
+        take_ids=tuple(range(1, int(runs[-1]) + 2)),
+        feature_names=tuple(names[column] for column in columns),
+        frames=((sequence, np.arange(len(values))),),
+        notes=notes,
+    )
+    return patch, output, dataset
+
+
+def _sequence(path: Path, numbers: FloatArray, landmarks: str | None) -> LandmarkSequence:
+    """Every row a moment of its own, too far from the next for smoothing."""
+    count = len(numbers)
+    times_s, aspect = 10.0 * np.arange(count, dtype=np.float64), np.ones(count, dtype=np.float32)
+    if landmarks is None:
+        return LandmarkSequence(times_s=times_s, aspect=aspect, numbers=numbers)
+    points, allowed = _COORDINATES[landmarks]
+    each, rest = divmod(numbers.shape[1], points)
+    if rest or each not in allowed:
+        wanted = " or ".join(str(points * one) for one in allowed)
+        raise ScoredError(f"{path}: {numbers.shape[1]} numbers a row; landmarks of a {landmarks} are {wanted}")
+    found = numbers.reshape(count, points, each)
+    if landmarks == "pose":
+        assert points == len(POSE_LANDMARKS)
+        pose = np.zeros((count, points, 4), dtype=np.float32)
+        pose[:, :, 3] = 1.0
+        pose[:, :, :each] = found
+        return LandmarkSequence(times_s=times_s, aspect=aspect, pose=pose)
+    hand = np.zeros((count, points, 3), dtype=np.float32)
+    hand[:, :, :each] = found
+    return LandmarkSequence(times_s=times_s, aspect=aspect, right_hand=hand, left_hand=np.full_like(hand, np.nan))
+
+
+def _of_project(project: Project) -> list[Scorable]:
+    patch = read_patch(project.patch_file)
+    with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
+        return list(_outputs(patch, store, project.folder))
+
+
+def _outputs(patch: Patch, store: TakeStore, path: Path) -> Iterator[Scorable]:
+    takes = store.takes(kind="take")
+    patch = with_inputs_of(patch, takes)
+    cache, reasons, is_any = FeatureCache(), [], False
+    for output in patch.outputs:
+        if output.kind != "class":
+            continue
+        try:
+            yield patch, output, gather(patch, output, takes, store, cache)
+            is_any = True
+        except TrainingError as error:
+            reasons.append(f"output '{output.name}': {error}")
+    if not is_any:
+        raise ScoredError(f"{path}: {'; '.join(reasons) or 'no output that learns classes'}")
+
+
+def _of_takes(path: Path) -> list[Scorable]:
+    """A file of takes is scored as a project that has nothing else."""
+    takes = [take for take in read_takes(path) if take.kind == "take"]
+    outputs = list(dict.fromkeys(name for take in takes for name, value in take.targets.items() if _is_text(value)))
+    if not outputs:
+        raise ScoredError(f"{path}: no take that teaches a class")
+    parts = {name for take in takes for name in ("pose", "right_hand", "numbers") if _has(take.landmarks, name)}
+    track = [word for part, word in (("pose", "pose"), ("right_hand", "hands")) if part in parts]
+    listen = 'source = "osc"' if "numbers" in parts else f"track = {track}"
+    text = f"[listen]\n{listen}\n" + "".join(f'[[output]]\nname = "{name}"\n' for name in outputs)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        TakeStore.open(Path(folder) / "takes.sqlite") as store,
+    ):
+        store.add(takes, "evaluate")
+        return list(_outputs(parse_patch(text, path), store, path))
+
+
+def _has(landmarks: LandmarkSequence, part: str) -> bool:
+    return getattr(landmarks, part) is not None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    """Whether the first row names columns: it has words where the second has numbers."""
+    return any(not _is_number(one) and _is_number(other) for one, other in zip(rows[0], rows[1], strict=False))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""Landmarks as they would have been, seen a little differently: what few takes cannot show.
+
+Every frame is turned about its upright axis (as if the camera stood elsewhere), tilted, stretched
+and shaken at the joints. A class is mirrored as well, but only where its own takes are their
+mirror image already: a raised left arm never becomes a raised right one. Place and size need
+nothing, as features do not know them. docs/learning.md has what each is worth.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.features import DYNAMIC_FEATURES, body_length, extract, feature_names, mirror, palm_length
+from instrument.patch import Output, Patch, Smoothing
+from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
+
+TURN_RAD = 0.2
+TILT_RAD = 0.12
+STRETCH = 0.08
+"""Deviation of the logarithm of width and of height."""
+SHAKE = 0.05
+"""Deviation of every joint in x and y, in body (or palm) lengths."""
+COPIES = 9
+MOST_VARIATIONS = 1500
+"""At most so many times the examples, and so many in all: with more examples they matter less."""
+
+_COMPARED = 60
+_AS_NEAR = 1.5
+"""Mirror images may be so much farther from their class than its takes are from each other."""
+_AS_OFTEN = 0.4
+"""So many more of them, as a share, may be nearest to another class than are examples as recorded."""
+_HIPS = [POSE_LANDMARKS.index("left_hip"), POSE_LANDMARKS.index("right_hip")]
+
+
+def varied(sequence: LandmarkSequence, rng: np.random.Generator, is_upper: bool = False) -> LandmarkSequence:
+    """The frames of that sequence, each seen a little differently, and each for itself."""
+    aspect = sequence.aspect[:, None]
+    parts: dict[str, FloatArray] = {}
+    if sequence.pose is not None:
+        pose = sequence.pose.copy()
+        points = pose[:, :, :3] * np.stack([aspect, np.ones_like(aspect), aspect], axis=2)
+        centre = points[:, _HIPS].mean(axis=1, keepdims=True)
+        points = _moved(points - centre, body_length(points[:, :, :2], is_upper), rng) + centre
+        pose[:, :, :3] = points / np.stack([aspect, np.ones_like(aspect), aspect], axis=2)
+        parts["pose"] = pose
+    for name in ("left_hand", "right_hand"):
+        hand: FloatArray | None = getattr(sequence, name)
+        if hand is not None:
+            scale = np.stack([aspect, np.ones_like(aspect), aspect], axis=2)
+            points = hand * scale
+            wrist = points[:, :1]
+            parts[name] = (_moved(points - wrist, palm_length(points[:, :, :2]), rng) + wrist) / scale
+    return dataclasses.replace(_apart(sequence), **parts)  # type: ignore[arg-type]
+
+
+def variations(
+    patch: Patch,
+    output: Output,
+    names: tuple[str, ...],
+    sequence: LandmarkSequence,
+    values: FloatArray,
+    targets: NDArray[np.intp],
+    takes: NDArray[np.intp],
+    *,
+    copies: int,
+    seed: int,
+) -> FloatArray:
+    """(copies x T, F): the features called `names` of variations of T frames.
+
+    `values` (T, F) are theirs as they were recorded; features of movement are left as they were.
+    """
+    rng = np.random.default_rng([seed, 1])
+    still = _still(patch, output)
+    columns, at = _columns(still, names)
+    symmetric = np.zeros(0, dtype=np.intp)
+    if sequence.pose is not None and not patch.features.mirror:
+        mirrored = values.copy()
+        mirrored[:, at] = extract(still, mirror(_apart(sequence)))[:, columns]
+        symmetric = symmetric_classes(values[:, at], mirrored[:, at], targets, takes)
+    found = []
+    is_symmetric = np.isin(targets, symmetric)
+    for copy in range(copies):
+        frames = varied(sequence, rng, patch.features.body == "upper")
+        rows = values.copy()
+        rows[:, at] = extract(still, frames)[:, columns]
+        if copy % 2 == 0 and is_symmetric.any():
+            rows[np.ix_(is_symmetric, at)] = extract(still, mirror(frames))[np.ix_(is_symmetric, columns)]
+        found.append(rows)
+    return np.concatenate(found) if found else values[:0]
+
+
+def symmetric_classes(
+    values: FloatArray, mirrored: FloatArray, targets: NDArray[np.intp], takes: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The classes whose mirror images are as near to their examples as these are to each other.
+
+    `values` (T, F) and `mirrored` (T, F) are the features of frames and of their mirror images.
+    """
+    deviation = values.std(axis=0) + np.float32(1e-3)
+    rng = np.random.default_rng(0)
+    classes = np.unique(targets)
+    rows = np.concatenate([rng.permutation(np.flatnonzero(targets == one))[:_COMPARED] for one in classes])
+    ours, theirs, shows, take = values[rows] / deviation, mirrored[rows] / deviation, targets[rows], takes[rows]
+    to_mirrored, to_ours = _distances(theirs, ours), _distances(ours, ours)
+    np.fill_diagonal(to_ours, np.inf)
+    found = []
+    for one in classes:
+        is_one = shows == one
+        among = to_ours[np.ix_(is_one, is_one)].copy()
+        if len(np.unique(take[is_one])) > 1:
+            among[take[is_one][:, None] == take[is_one]] = np.inf
+        is_own = shows[to_ours[is_one].argmin(axis=1)] == one
+        is_still_own = shows[to_mirrored[is_one].argmin(axis=1)] == one
+        as_recorded = np.median(among.min(axis=1))
+        as_mirrored = np.median(to_mirrored[np.ix_(is_one, is_one)].min(axis=1))
+        is_near = np.isfinite(as_recorded) and as_mirrored <= _AS_NEAR * as_recorded
+        if is_near and is_still_own.mean() >= is_own.mean() - _AS_OFTEN:
+            found.append(one)
+    return np.array(found, dtype=np.intp)
+
+
+def _moved(points: FloatArray, length: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """(T, L, 3) points around a centre: turned, tilted, stretched and shaken."""
+    count = len(points)
+    turn = TURN_RAD * rng.standard_normal((count, 1), dtype=np.float32)
+    tilt = TILT_RAD * rng.standard_normal((count, 1), dtype=np.float32)
+    stretch = np.exp(STRETCH * rng.standard_normal((count, 1, 2), dtype=np.float32))
+    x = points[..., 0] * np.cos(turn) + points[..., 2] * np.sin(turn)
+    z = points[..., 2] * np.cos(turn) - points[..., 0] * np.sin(turn)
+    flat = np.stack([x, points[..., 1]], axis=2) * stretch
+    flat += SHAKE * length[:, None, None] * rng.standard_normal(flat.shape, dtype=np.float32)
+    x = flat[..., 0] * np.cos(tilt) - flat[..., 1] * np.sin(tilt)
+    y = flat[..., 0] * np.sin(tilt) + flat[..., 1] * np.cos(tilt)
+    return np.stack([x, y, z], axis=2)
+
+
+def _apart(sequence: LandmarkSequence) -> LandmarkSequence:
+    """The same frames so far apart in time that none is smoothed with another."""
+    return dataclasses.replace(
+        sequence, times_s=10.0 * np.arange(len(sequence), dtype=np.float64), pose_world=None, numbers=None
+    )
+
+
+def _still(patch: Patch, output: Output) -> Patch:
+    """The patch with that output only, without smoothing and features of movement."""
+    groups = tuple(group for group in output.features if group not in DYNAMIC_FEATURES)
+    return dataclasses.replace(
+        patch,
+        smoothing=Smoothing(min_cutoff_hz=0.0),
+        outputs=(dataclasses.replace(output, features=groups, inputs=()),),
+    )
+
+
+def _columns(still: Patch, names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Columns of what `still` extracts, and where they are among `names`."""
+    place = {name: column for column, name in enumerate(feature_names(still))}
+    at = [index for index, name in enumerate(names) if name in place]
+    return np.array([place[names[index]] for index in at], dtype=np.intp), np.array(at, dtype=np.intp)
+
+
+def _distances(ones: FloatArray, others: FloatArray) -> NDArray[np.float64]:
+    squares = np.square(ones).sum(axis=1)[:, None] + np.square(others).sum(axis=1) - 2 * ones @ others.T
+    return np.sqrt(np.maximum(squares, 0.0)).astype(np.float64)

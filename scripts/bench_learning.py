@@ -1,0 +1,431 @@
+#!/usr/bin/env python3
+"""How well and how fast the instrument learns, beside scikit-learn's learners and a plain PyTorch loop.
+
+    .venv/bin/python scripts/bench_learning.py [--runs 10] [--only plain,landmarks,elsewhere,time] [--json FILE]
+
+All learn from the same rows in the same process, on one thread, at their default settings, and are
+scored on the same rows held out. scikit-learn is in the extra `classic`, PyTorch in `gpu` and
+`test`; what is missing is left out. The recordings are looked for in ../shared/data/landmarks.
+"""
+
+# ruff: noqa: E402  (numpy reads how many threads it may use when it is imported)
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ[name] = "1"
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.client import Client, NoAnswer
+from instrument.evaluation import split, subset, train_and_score
+from instrument.features import extract, feature_columns
+from instrument.kernels.cpu import FrameForward, forward
+from instrument.models.fitting import fit
+from instrument.scored import Scorable, dataset_of, read_scorable
+from instrument.signals import FloatArray, LandmarkSequence
+from instrument.supervisor import Supervisor
+from instrument.takes import TakeStore, WholeTake, utc_now
+from instrument.training import FeatureCache, train_project, with_features_that_help, with_variations
+
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "landmarks"
+SETS = ("body_pose", "body_pose, centred", "hand_keypoint", "finger_trajectory")
+WAYS = (("20 per class", "frames", 20), ("70/30 at random", "frames", 0), ("blocks held out", "blocks", 0))
+LANDMARKS = (("body_pose", "pose"), ("hand_keypoint", "hand"))
+
+Predict = Callable[[FloatArray], NDArray[Any]]
+Learner = Callable[[FloatArray, NDArray[np.intp], int, int], tuple[Predict, int]]
+"""Takes values (N, F), targets, how many classes, a seed; gives what predicts (N,), and its size in bytes."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--only", default="plain,landmarks,elsewhere,time")
+    parser.add_argument("--peers", default="all", help="names with commas between, or none")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if not RECORDINGS.is_dir():
+        sys.exit(f"no recordings in {RECORDINGS}")
+    warnings.filterwarnings("ignore")
+    peers = {
+        name: one for name, one in learners().items() if options.peers == "all" or name in options.peers.split(",")
+    }
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "plain": lambda: plain(options.runs, peers),
+        "landmarks": lambda: landmarks(options.runs, peers),
+        "elsewhere": lambda: elsewhere(max(options.runs // 2, 1), peers),
+        "time": times,
+    }
+    figures = {}
+    for name in options.only.split(","):
+        figures[name] = parts[name]()
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def learners() -> dict[str, Learner]:
+    """What a performer or a student would pick instead, by name."""
+    found: dict[str, Learner] = {}
+    try:
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.svm import SVC
+    except ImportError:
+        print("scikit-learn is not there: pip install 'instrument[classic]'")
+    else:
+        found |= {
+            "kNN": _scikit(lambda _: KNeighborsClassifier()),
+            "SVM": _scikit(lambda _: SVC()),
+            "forest": _scikit(lambda seed: RandomForestClassifier(random_state=seed)),
+            "logistic": _scikit(lambda _: LogisticRegression(max_iter=300)),
+            "sklearn MLP": _scikit(lambda seed: MLPClassifier(random_state=seed)),
+        }
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not there: its plain loop is left out")
+    else:
+        torch.set_num_threads(1)
+        found["PyTorch loop"] = _torch_loop
+    return found
+
+
+def _scikit(make: Callable[[int], Any]) -> Learner:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def learn(values: FloatArray, targets: NDArray[np.intp], _: int, seed: int) -> tuple[Predict, int]:
+        import pickle
+
+        model = make_pipeline(StandardScaler(), make(seed)).fit(values, targets)
+        return model.predict, len(pickle.dumps(model))
+
+    return learn
+
+
+def _torch_loop(values: FloatArray, targets: NDArray[np.intp], classes: int, seed: int) -> tuple[Predict, int]:
+    """The loop a student writes: Adam, batches of 32, 50 epochs."""
+    import torch
+
+    torch.manual_seed(seed)
+    mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-6
+    x = torch.tensor((values - mean) / deviation)
+    y = torch.tensor(targets)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(values.shape[1], 64),
+        torch.nn.ReLU(),
+        torch.nn.Linear(64, 32),
+        torch.nn.ReLU(),
+        torch.nn.Linear(32, classes),
+    )
+    optimiser = torch.optim.Adam(model.parameters())
+    batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=32, shuffle=True)
+    for _ in range(50):
+        for rows, wanted in batches:
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(model(rows), wanted).backward()
+            optimiser.step()
+
+    def predict(rows: FloatArray) -> NDArray[Any]:
+        with torch.no_grad():
+            return model(torch.tensor((rows - mean) / deviation)).argmax(dim=1).numpy()
+
+    return predict, sum(4 * one.numel() for one in model.parameters())
+
+
+def plain(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
+    """Tables of plain numbers: accuracy and milliseconds of training of ours and of the peers."""
+    figures: dict[str, Any] = {}
+    print(f"\nPLAIN NUMBERS: accuracy (milliseconds to train), mean (median) of {runs} runs")
+    for name in SETS:
+        scorable, numbers = _table(name)
+        patch, output, dataset = scorable
+        targets = dataset.examples.targets.astype(np.intp)
+        for way, kind, few in WAYS:
+            row: dict[str, list[tuple[float, float]]] = {}
+            for run in range(runs):
+                is_seen, is_held = split(dataset, kind, np.random.default_rng(run), few=few)
+                ours = train_and_score(patch, output, dataset, is_seen, is_held, seed=run)
+                row.setdefault("ours", []).append((ours.accuracy, 1000 * ours.seconds))
+                for peer, learn in peers.items():
+                    if run >= 3 and is_seen.sum() > 1000 and peer in ("forest", "sklearn MLP", "PyTorch loop"):
+                        continue  # seconds each: three runs are enough to compare with
+                    started_s = time.perf_counter()
+                    predict, _ = learn(numbers[is_seen], targets[is_seen], len(dataset.classes), run)
+                    took_ms = 1000 * (time.perf_counter() - started_s)
+                    accuracy = float((predict(numbers[is_held]) == targets[is_held]).mean())
+                    row.setdefault(peer, []).append((accuracy, took_ms))
+            figures[f"{name}, {way}"] = _row(f"{name}, {way}", row)
+    print("\nPREDICTION AND SIZE (hand_keypoint, 70/30): microseconds a frame back to back, kilobytes")
+    figures["prediction"] = _prediction(peers)
+    return figures
+
+
+def landmarks(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
+    """The same recordings known to be landmarks; peers get the raw coordinates."""
+    figures: dict[str, Any] = {}
+    print(f"\nLANDMARKS KNOWN TO BE LANDMARKS: accuracy (milliseconds), mean of {runs} runs; peers see coordinates")
+    for name, what in LANDMARKS:
+        ((patch, output, dataset),) = read_scorable(RECORDINGS / f"{name}.csv", landmarks=what)
+        _, numbers = _table(f"{name}, centred" if what == "pose" else name)
+        targets = dataset.examples.targets.astype(np.intp)
+        for few in (5, 20):
+            row: dict[str, list[tuple[float, float]]] = {}
+            for run in range(runs):
+                is_seen, is_held = split(dataset, "frames", np.random.default_rng(run), few=few)
+                ours = train_and_score(patch, output, dataset, is_seen, is_held, seed=run)
+                row.setdefault("ours", []).append((ours.accuracy, 1000 * ours.seconds))
+                for peer, learn in peers.items():
+                    started_s = time.perf_counter()
+                    predict, _ = learn(numbers[is_seen], targets[is_seen], len(dataset.classes), run)
+                    took_ms = 1000 * (time.perf_counter() - started_s)
+                    row.setdefault(peer, []).append(
+                        (float((predict(numbers[is_held]) == targets[is_held]).mean()), took_ms)
+                    )
+            figures[f"{name}, {few} per class"] = _row(f"{name}, {few} per class", row)
+    return figures
+
+
+def elsewhere(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
+    """Learned as recorded, tested moved by up to 30 % of the picture, 0.5 to 2 times as large, tilted up to 15 deg."""
+    figures: dict[str, Any] = {}
+    print(f"\nTHE SAME GESTURE ELSEWHERE: accuracy where it was recorded -> elsewhere, 70/30, mean of {runs} runs")
+    for name, what in LANDMARKS:
+        ((patch, output, dataset),) = read_scorable(RECORDINGS / f"{name}.csv", landmarks=what)
+        ((sequence, _),) = dataset.frames
+        targets = dataset.examples.targets.astype(np.intp)
+        points = sequence.pose if sequence.pose is not None else sequence.right_hand
+        assert points is not None
+        here = points[:, :, :2].reshape(len(points), -1)
+        scores: dict[str, list[tuple[float, float]]] = {}
+        for run in range(runs):
+            rng = np.random.default_rng(run)
+            is_seen, is_held = split(dataset, "frames", rng)
+            moved = reframed(points, rng)
+            there_values = extract(patch, _with_points(sequence, moved))[:, feature_columns(patch, output)]
+            seen = with_variations(with_features_that_help(subset(dataset, is_seen), output), patch, output)
+            fitted = fit(seen.examples, hidden=output.hidden, seed=run, is_validated=False)
+            both = [
+                float((forward(fitted.layers, values[is_held]).argmax(axis=1) == targets[is_held]).mean())
+                for values in (dataset.examples.values, there_values)
+            ]
+            scores.setdefault("ours", []).append((both[0], both[1]))
+            there = moved[:, :, :2].reshape(len(moved), -1)
+            for peer, learn in peers.items():
+                if run == 0 or peer in ("kNN", "SVM", "logistic"):
+                    predict, _ = learn(here[is_seen], targets[is_seen], len(dataset.classes), run)
+                    both = [float((predict(one[is_held]) == targets[is_held]).mean()) for one in (here, there)]
+                    scores.setdefault(peer, []).append((both[0], both[1]))
+        print(f"  {name}")
+        figures[name] = {}
+        for learner, pairs in scores.items():
+            before, after = np.mean(pairs, axis=0)
+            figures[name][learner] = {"here": before, "elsewhere": after}
+            print(f"    {learner.ljust(14)} {before:.4f} -> {after:.4f}  ({100 * (after - before):+.1f} points)")
+    return figures
+
+
+def reframed(points: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """(N, L, D) points, each frame moved, scaled and tilted as if the performer stood elsewhere."""
+    count = len(points)
+    flat = points[:, :, :2]
+    picture = np.ptp(flat.reshape(-1, 2), axis=0).max()
+    centre = flat.mean(axis=1, keepdims=True)
+    angle = np.deg2rad(rng.uniform(-15, 15, (count, 1)))
+    size = np.exp(rng.uniform(np.log(0.5), np.log(2.0), (count, 1, 1)))
+    shift = rng.uniform(-0.3, 0.3, (count, 1, 2)) * picture
+    x, y = (flat - centre)[..., 0], (flat - centre)[..., 1]
+    turned = np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], axis=2)
+    moved = points.copy()
+    moved[:, :, :2] = turned * size + centre + shift
+    moved[:, :, 2:3] = points[:, :, 2:3] * size
+    return moved
+
+
+def times() -> dict[str, Any]:
+    """From takes on disk to models on disk, as the trainer does it: features, training, validation, files."""
+    figures: dict[str, Any] = {}
+    print("\nINSTANT: 99 numbers, 4 classes, 8 takes; seconds from takes to model files: first (with features), median")
+    print(
+        "  and, in a playing instrument, from /instrument/train to the first prediction by the new model: median, worst"
+    )
+    for count, repeats in ((1000, 9), (10_000, 3), (100_000, 1)):
+        with tempfile.TemporaryDirectory() as folder:
+            _made_up_project(Path(folder), count)
+            cache, taken_s = FeatureCache(), []
+            for _ in range(1 + repeats):
+                started_s = time.perf_counter()
+                train_project(Path(folder), cache=cache)
+                taken_s.append(time.perf_counter() - started_s)
+        played_s = _played(count, repeats)
+        figures[str(count)] = {
+            "first_s": taken_s[0],
+            "median_s": float(np.median(taken_s[1:])),
+            "played_median_s": float(np.median(played_s)),
+            "played_worst_s": max(played_s),
+        }
+        said = (taken_s[0], np.median(taken_s[1:]), np.median(played_s), max(played_s))
+        print(f"  {count:7d} examples  " + "  ".join(f"{one:.3f}" for one in said), flush=True)
+    return figures
+
+
+def _played(count: int, runs: int) -> list[float]:
+    """Seconds from /instrument/train to the first prediction by the new model, in a playing instrument."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        _made_up_project(Path(folder), count)
+        port = _free_port()
+        options = {"folder": folder, "source": None, "out": ("127.0.0.1", _free_port()), "in_port": port}
+        supervisor = Supervisor({"listen_host": "127.0.0.1", "is_once": False, **options}, is_quiet=True)
+        run = threading.Thread(target=supervisor.run)
+        run.start()
+        is_over = threading.Event()
+        try:
+            with Client(port=port) as client, Client(port=port) as hands:
+                _wait_until_trained(client)
+                feeding = threading.Thread(target=_feed, args=(hands, is_over))
+                feeding.start()
+                taken_s = []
+                for _ in range(runs):
+                    time.sleep(1.5)  # the advice about the last model is being found out meanwhile
+                    client.ask("/instrument/subscribe", "prediction")
+                    started_s = time.perf_counter()
+                    client.ask("/instrument/train", timeout_s=120.0)
+                    next(address for address, _ in client.messages(2.0) if address == "/instrument/prediction")
+                    taken_s.append(time.perf_counter() - started_s)
+        finally:
+            is_over.set()
+            supervisor.stop()
+            run.join()
+    return taken_s
+
+
+def _wait_until_trained(client: Client) -> None:
+    for _ in range(240):
+        with contextlib.suppress(NoAnswer, ConnectionError):
+            status = json.loads(str(client.ask("/instrument/status")[0]))
+            if all(one["running"] for one in status["outputs"]):
+                return
+        time.sleep(0.25)
+    sys.exit("the instrument was not playing after a minute")
+
+
+def _feed(client: Client, is_over: threading.Event) -> None:
+    """Sixty times a second, what a sensor would send."""
+    values = np.random.default_rng(0).standard_normal(99).tolist()
+    while not is_over.wait(1 / 60):
+        client.send("/wek/inputs", *values)
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _prediction(peers: dict[str, Learner]) -> dict[str, Any]:
+    (_, output, dataset), numbers = _table("hand_keypoint")
+    is_seen, _ = split(dataset, "frames", np.random.default_rng(0))
+    targets = dataset.examples.targets.astype(np.intp)
+    seen = with_features_that_help(subset(dataset, is_seen), output)
+    fitted = fit(seen.examples, hidden=output.hidden, seed=0, is_validated=False)
+    run, row = FrameForward(fitted.layers), seen.examples.values[0]
+    figures = {"ours": (_each_us(lambda: run(row), 2000), sum(w.nbytes + b.nbytes for w, b in fitted.layers) / 1000)}
+    for peer, learn in peers.items():
+        predict, size = learn(numbers[is_seen], targets[is_seen], len(dataset.classes), 0)
+        figures[peer] = (_each_us(lambda predict=predict: predict(numbers[:1]), 50), size / 1000)  # type: ignore[misc]
+    for name, (each_us, kilobytes) in figures.items():
+        print(f"  {name.ljust(14)} {each_us:9.1f} us  {kilobytes:9.1f} kB")
+    return {name: {"us": each_us, "kB": kilobytes} for name, (each_us, kilobytes) in figures.items()}
+
+
+def _each_us(call: Callable[[], Any], count: int) -> float:
+    call()
+    taken = []
+    for _ in range(count):
+        started_s = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - started_s)
+    return 1e6 * float(np.median(taken))
+
+
+def _row(title: str, row: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    cells = {
+        name: {
+            "accuracy": float(np.mean([one[0] for one in scores])),
+            "deviation": float(np.std([one[0] for one in scores])),
+            "ms": float(np.median([one[1] for one in scores])),
+        }
+        for name, scores in row.items()
+    }
+    said = "  ".join(f"{name} {cell['accuracy']:.4f} ({cell['ms']:.0f})" for name, cell in cells.items())
+    print(f"  {title.ljust(36)} {said}", flush=True)
+    return cells
+
+
+def _table(name: str) -> tuple[Scorable, FloatArray]:
+    """That set as ours learns it, and its plain numbers as peers do."""
+    file = RECORDINGS / f"{name.partition(',')[0]}.csv"
+    rows = [line.split(",") for line in file.read_text().splitlines()]
+    numbers = np.array([row[1:] for row in rows], dtype=np.float32)
+    if "centred" in name:
+        points = numbers.reshape(-1, 33, 3)
+        hips, shoulders = points[:, 23:25].mean(axis=1), points[:, 11:13].mean(axis=1)
+        torso = np.linalg.norm((shoulders - hips)[:, :2], axis=1)
+        across = np.linalg.norm((points[:, 11] - points[:, 12])[:, :2], axis=1)
+        points = (points - hips[:, None]) / np.maximum(torso, across)[:, None, None]
+        numbers = points.reshape(len(numbers), -1).astype(np.float32)
+    return dataset_of(file, numbers, [row[0] for row in rows], None), numbers
+
+
+def _with_points(sequence: LandmarkSequence, points: FloatArray) -> LandmarkSequence:
+    return LandmarkSequence(
+        times_s=sequence.times_s,
+        aspect=sequence.aspect,
+        pose=points if sequence.pose is not None else None,
+        left_hand=sequence.left_hand,
+        right_hand=points if sequence.right_hand is not None else None,
+    )
+
+
+def _made_up_project(folder: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    (folder / "patch.toml").write_text('[listen]\nsource = "osc"\ninputs = 99\n[[output]]\nname = "posture"\n')
+    centres = rng.standard_normal((4, 99))
+    takes = []
+    for number in range(8):
+        values = centres[number % 4] + 0.8 * rng.standard_normal((count // 8, 99))
+        takes.append(
+            WholeTake(
+                created_at=utc_now(),
+                source="bench",
+                targets={"posture": "abcd"[number % 4]},
+                landmarks=LandmarkSequence(
+                    times_s=np.arange(len(values)) / 30.0,
+                    aspect=np.ones(len(values), dtype=np.float32),
+                    numbers=values.astype(np.float32),
+                ),
+            )
+        )
+    with TakeStore.open(folder / "takes.sqlite") as store:
+        store.add(takes, "bench")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Always trained: a new model after every take and every edit of takes, without asking."""
+
+from itertools import islice
+from pathlib import Path
+
+from clients import wait_until
+from playing import NUMBERS_PATCH, Playing, playing
+
+
+def model_of(instrument: Playing) -> str | None:
+    return next(one["model"] for one in instrument.status()["outputs"] if one["name"] == "side")
+
+
+def wait_for_another(instrument: Playing, model: str | None) -> str:
+    wait_until(lambda: model_of(instrument) not in (None, model), "a new model")
+    found = model_of(instrument)
+    assert found is not None
+    return found
+
+
+def test_every_take_and_every_edit_gives_a_new_model_without_asking(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        first = wait_for_another(instrument, None)
+        wait_until(lambda: instrument.status()["running"], "it to play")
+        instrument.record_numbers([(0.3 + 0.01 * n, 0.3) for n in range(12)], "side", "left")
+        second = wait_for_another(instrument, first)
+        instrument.ask("takes/relabel", 5, "side", "right")
+        third = wait_for_another(instrument, second)
+        instrument.ask("undo")
+        wait_for_another(instrument, third)
+
+
+def test_a_patch_can_turn_that_off(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", NUMBERS_PATCH + "[training]\nalways = false\n") as instrument:
+        instrument.teach_sides()
+        assert not instrument.status()["trainer"]["training"]
+        instrument.ask("train")
+        model = model_of(instrument)
+        instrument.ask("undo")
+        assert not instrument.status()["trainer"]["training"]
+        assert model_of(instrument) == model
+
+
+def test_a_training_that_was_asked_for_is_answered_though_a_take_comes_in(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+        instrument.client.send("/instrument/train")
+        instrument.client.send("/instrument/takes/delete", 4)
+        answers = {values[0]: address for address, values in islice(instrument.client.messages(20.0), 2)}
+        assert answers == {"/instrument/takes/delete": "/done", "/instrument/train": "/done"}
+
+
+def test_stopping_on_purpose_is_respected(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.ask("run", 0)
+        instrument.teach_sides()
+        wait_for_another(instrument, None)
+        assert not instrument.status()["running"]

@@ -1,0 +1,68 @@
+"""Which takes a prediction comes from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playing import NUMBERS_PATCH
+from typer.testing import CliRunner
+
+from instrument.cli import app
+from instrument.project import Project
+from instrument.signals import LandmarkSequence
+from instrument.takes import TakeStore, WholeTake
+from instrument.training import FeatureCache, train_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Left is learned from takes 1 and 2, at two places; right from takes 3 and 4. Take 5 is a performance."""
+    (tmp_path / "patch.toml").write_text(NUMBERS_PATCH)
+    rng = np.random.default_rng(0)
+
+    def take(centre: tuple[float, float], label: str | None) -> WholeTake:
+        values = (np.array(centre) + 0.05 * rng.standard_normal((20, 2))).astype(np.float32)
+        return WholeTake(
+            kind="take" if label else "performance",
+            created_at="",
+            source="",
+            targets={"side": label} if label else {},
+            landmarks=LandmarkSequence(
+                times_s=np.arange(20) / 20, aspect=np.ones(20, dtype=np.float32), numbers=values
+            ),
+        )
+
+    takes = [
+        take((0, 0), "left"),
+        take((0, 2), "left"),
+        take((2, 0), "right"),
+        take((2, 2), "right"),
+        take((0, 2), None),
+    ]
+    with TakeStore.open(tmp_path / "takes.sqlite") as store:
+        store.add(takes, "test")
+    train_project(tmp_path, outputs=["side"], cache=FeatureCache())
+    return Project(tmp_path)
+
+
+def test_a_moment_is_put_down_to_the_take_it_resembles(project: Project) -> None:
+    result = CliRunner().invoke(app, ["blame", "5", str(project.folder), "--at", "0.5", "--json"])
+    found = json.loads(result.output)
+    assert (found["said"], found["at_s"]) == ("left", 0.5)
+    assert found["because_of"][0]["take"] == 2
+    assert found["because_of"][0]["share"] > 0.9
+    assert sum(one["share"] for one in found["because_of"]) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_it_is_said_in_words(project: Project) -> None:
+    result = CliRunner().invoke(app, ["blame", "5", str(project.folder)])
+    assert "side is 'left'" in result.output
+    assert "because of take 2" in result.output
+
+
+@pytest.mark.parametrize(("arguments", "said"), [(["9"], "no take 9"), (["5", "--output", "up"], "no output 'up'")])
+def test_what_is_not_there_is_said(project: Project, arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["blame", arguments[0], str(project.folder), *arguments[1:]])
+    assert result.exit_code == 1
+    assert said in result.output

@@ -1,0 +1,142 @@
+"""What to record next, and what that rests on."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clients import wait_until
+from playing import playing
+
+from instrument.coaching import coach, telling_apart
+from instrument.models.fitting import Cancelled, Examples
+from instrument.patch import Patch, parse_patch
+from instrument.signals import LandmarkSequence
+from instrument.takes import Take
+from instrument.training import Dataset
+
+PATCH: Patch = parse_patch(
+    '[listen]\nsource = "osc"\ninputs = 5\n[[output]]\nname = "side"\nfeatures = ["numbers"]\nhidden = [16]\n',
+    Path("patch.toml"),
+)
+
+
+def dataset(*centres: tuple[str, float], frames: int = 20) -> Dataset:
+    """A take for each (class, centre): numbers 1 and 2 are around the centre, the others are noise."""
+    rng = np.random.default_rng(0)
+    classes = tuple(dict.fromkeys(name for name, _ in centres))
+    values = rng.standard_normal((len(centres) * frames, 5)).astype(np.float32)
+    values[:, :2] *= 0.3
+    values[:, :2] += np.repeat([centre for _, centre in centres], frames)[:, None]
+    return Dataset(
+        examples=Examples(
+            values=values,
+            targets=np.repeat([classes.index(name) for name, _ in centres], frames),
+            takes=np.repeat(np.arange(len(centres)), frames),
+            class_count=len(classes),
+        ),
+        classes=classes,
+        take_ids=tuple(range(1, len(centres) + 1)),
+        feature_names=tuple(f"numbers.{number}" for number in range(1, 6)),
+        frames=tuple((_nothing(frames), np.arange(frames)) for _ in centres),
+        notes=(),
+    )
+
+
+def _nothing(count: int) -> LandmarkSequence:
+    return LandmarkSequence(times_s=np.arange(count) / 30, aspect=np.ones(count, dtype=np.float32))
+
+
+def take(number: int, *, tracked: float = 1.0) -> Take:
+    return Take(
+        id=number,
+        kind="take",
+        created_at="",
+        source="",
+        parts=("pose",),
+        number_count=0,
+        targets={"side": "left"},
+        moving=frozenset(),
+        trim=None,
+        is_deleted=False,
+        refused=None,
+        is_complete=True,
+        revision=1,
+        frame_count=20,
+        duration_s=1.0,
+        tracked_fraction=tracked,
+    )
+
+
+def advice(examples: Dataset, *takes: Take) -> dict[str, dict[str, Any]]:
+    report = coach(PATCH, PATCH.outputs[0], examples, takes)
+    json.dumps(report, allow_nan=False)
+    return {one["kind"]: one for one in report["advice"]}
+
+
+APART = [("left", -3.0), ("right", 3.0)] * 3
+
+
+def test_with_nothing_left_to_do_it_is_ready_to_play() -> None:
+    report = coach(PATCH, PATCH.outputs[0], dataset(*APART), [take(1)])
+    assert report["is_ready"]
+    assert report["advice"][0]["text"].startswith("ready to play: 100%")
+    assert report["by_take"]["confusion"] == [[60, 0], [0, 60]]
+    assert "flatters" in report["by_frame"]["warning"]
+
+
+def test_classes_that_collide_are_named_with_what_tells_them_apart() -> None:
+    found = advice(dataset(*[("left", 0.0), ("right", 0.3)] * 3))
+    assert found["collision"]["evidence"]["classes"] == ("left", "right")
+    assert set(found["collision"]["evidence"]["told_apart_by"]) <= {"input 1", "input 2"}
+    assert "'left' and 'right' are taken for each other" in found["collision"]["text"]
+
+
+def test_a_take_with_the_wrong_label_is_found_and_its_label_guessed() -> None:
+    found = advice(dataset(*APART, ("left", 3.0)))
+    assert found["outlier"]["evidence"]["take"] == 7
+    assert "relabel it 'right'" in found["outlier"]["text"]
+
+
+def test_a_class_with_a_single_take_is_named() -> None:
+    assert advice(dataset(*APART, ("up", 9.0)))["few"]["evidence"] == {"class": "up", "takes": 1}
+
+
+def test_a_class_with_far_fewer_frames_is_named() -> None:
+    examples = dataset(*APART)
+    rows = (examples.examples.targets == 0) | (np.arange(120) % 10 == 0)
+    from instrument.coaching import subset
+
+    assert advice(subset(examples, rows))["unbalanced"]["evidence"]["class"] == "right"
+
+
+def test_a_take_in_which_tracking_was_bad_is_named() -> None:
+    assert advice(dataset(*APART), take(1), take(2, tracked=0.6))["tracking"]["evidence"]["take"] == 2
+
+
+def test_too_little_to_score_is_said_rather_than_raised() -> None:
+    report = coach(PATCH, PATCH.outputs[0], dataset(("left", -3.0), ("right", 3.0), frames=1), [])
+    assert "single example" in report["not_scored"]
+
+
+def test_a_new_job_cuts_it_short() -> None:
+    with pytest.raises(Cancelled):
+        coach(PATCH, PATCH.outputs[0], dataset(*APART), [], is_cancelled=lambda: True)
+
+
+def test_features_are_told_by_the_landmark_they_are_of() -> None:
+    examples = dataset(*APART)
+    names = ("positions.left_wrist.y", "angles.left_elbow", "positions.nose.x", "positions.nose.y", "angles.left_knee")
+    assert set(telling_apart(dataclasses.replace(examples, feature_names=names), 0, 1)) == {"left wrist", "left elbow"}
+
+
+def test_advice_comes_after_training_over_the_protocol_and_in_status(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        wait_until(lambda: "side" in instrument.status()["coaching"], "advice")
+        found = json.loads(str(instrument.ask("coaching")[0]))
+        assert found["side"]["by_take"]["accuracy"] == 1.0
+        assert found["side"]["is_ready"]
+        assert found["amount"]["advice"][0]["text"] == "ready to play: takes show 0 to 1"

@@ -1,0 +1,129 @@
+"""Scores of a table, a file of takes or a project."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playing import NUMBERS_PATCH
+from typer.testing import CliRunner
+
+from instrument.cli import app
+from instrument.evaluation import cross_validate, evaluate, split, train_and_score
+from instrument.scored import ScoredError, read_scorable
+from instrument.signals import LandmarkSequence
+from instrument.takes import TakeStore, WholeTake
+
+
+def table(folder: Path, *, header: str = "", labels_last: bool = False, rows: int = 120) -> Path:
+    """Four numbers and a label a row, in runs of ten."""
+    rng = np.random.default_rng(0)
+    lines = [header] if header else []
+    for row in range(rows):
+        label = "up" if row // 10 % 2 else "down"
+        numbers = [f"{number:.4f}" for number in rng.standard_normal(4) + 3 * (label == "up")]
+        lines.append(",".join([*numbers, label] if labels_last else [label, *numbers]))
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def scored(path: Path, *options: str) -> dict[str, object]:
+    result = CliRunner().invoke(app, ["evaluate", str(path), "--runs", "2", "--json", *options])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)["outputs"][0]
+
+
+@pytest.mark.parametrize(
+    ("header", "labels_last", "options"),
+    [("", False, []), ("", True, []), ("a,b,c,d,what", True, []), ("", False, ["--label-column", "1"])],
+)
+def test_a_table_is_read_with_its_labels_first_or_last(
+    tmp_path: Path, header: str, labels_last: bool, options: list[str]
+) -> None:
+    found = scored(table(tmp_path, header=header, labels_last=labels_last), *options)
+    assert found["classes"] == {"down": 60, "up": 60}
+    assert found["accuracy"] > 0.95  # type: ignore[operator]
+    assert found["held_out"] == 36
+
+
+def test_few_examples_of_each_class_are_learned_from_and_all_others_held_out(tmp_path: Path) -> None:
+    found = scored(table(tmp_path), "--few", "5")
+    assert (found["learned_from"], found["held_out"]) == (10, 110)
+
+
+def test_the_report_says_what_flatters(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(table(tmp_path)), "--runs", "2"])
+    assert "frames held out" in result.output
+    assert "that flatters" in result.output
+    assert "learning curve" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--landmarks", "face"], "allowed: pose, hand"),
+        (["--landmarks", "hand"], "landmarks of a hand are 42 or 63"),
+        (["--split", "days"], "allowed: takes, blocks, frames"),
+        (["--label-column", "9"], "allowed: 1..5"),
+        (["--label-column", "2"], "is the label in another column?"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(tmp_path: Path, options: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(table(tmp_path)), *options])
+    assert result.exit_code in (1, 2)
+    assert said in result.output
+
+
+def test_rows_with_missing_numbers_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    path.write_text(path.read_text() + "up,nan,1,2,3\n")
+    ((_, _, dataset),) = read_scorable(path)
+    assert len(dataset.examples) == 120
+    assert dataset.notes == ("1 rows with missing numbers were left out",)
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    path.write_text("a,1,2\na,2,3\n")
+    with pytest.raises(ScoredError, match="1 classes"):
+        read_scorable(path)
+
+
+def test_a_project_is_scored_by_whole_takes(tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text(NUMBERS_PATCH)
+    rng = np.random.default_rng(0)
+    takes = []
+    for number in range(8):
+        values = rng.standard_normal((15, 2)).astype(np.float32) + 4 * (number % 2)
+        takes.append(
+            WholeTake(
+                created_at="",
+                source="",
+                targets={"side": ("left", "right")[number % 2]},
+                landmarks=LandmarkSequence(
+                    times_s=np.arange(15) / 30, aspect=np.ones(15, dtype=np.float32), numbers=values
+                ),
+            )
+        )
+    with TakeStore.open(tmp_path / "takes.sqlite") as store:
+        store.add(takes, "test")
+    found = scored(tmp_path)
+    assert (found["split"], found["takes"], found["accuracy"]) == ("takes", 8, 1.0)
+    ((patch, output, dataset),) = read_scorable(tmp_path)
+    is_seen, is_held = split(dataset, "takes", np.random.default_rng(0))
+    assert not set(dataset.examples.takes[is_seen]) & set(dataset.examples.takes[is_held])
+    assert len(cross_validate(patch, output, dataset, "takes").rows) == len(dataset.examples)
+    assert evaluate(patch, output, dataset, kind="takes", runs=1)["beside"]["split"] == "frames"
+
+
+def test_landmarks_known_to_be_landmarks_are_told_apart_from_five_of_each(shared_recordings: Path) -> None:
+    for name, landmarks, least in (("body_pose", "pose", 0.9), ("hand_keypoint", "hand", 0.88)):
+        ((patch, output, dataset),) = read_scorable(
+            shared_recordings / "landmarks" / f"{name}.csv", landmarks=landmarks
+        )
+        accuracies = []
+        for seed in range(2):
+            is_seen, is_held = split(dataset, "frames", np.random.default_rng(seed), few=5)
+            accuracies.append(train_and_score(patch, output, dataset, is_seen, is_held).accuracy)
+        assert np.mean(accuracies) > least
