@@ -8,8 +8,8 @@ reading the weights is what takes the time, so the second row is nearly free.
 
 Each operation costs some 5 us when it comes once in a frame. So the first layer of 8 bits, whose inputs are
 standardised, does not look for the largest of a block: its last place holds a sentinel, of weight 0, that makes
-the step the same in every block, a fifth of a deviation. A value beyond 25 deviations makes its block
-coarser, to 8 bits of the largest in it.
+the step the same in every block, a fifth of a deviation. What of a value is beyond 25 deviations goes into `low`,
+which makes that block coarser: outputs are then off by up to 1 % of the largest.
 """
 
 import math
@@ -167,8 +167,9 @@ def _in_blocks(build: "_Builder", layer: PackedLinear, values: str, name: str) -
 
 
 def _fixed_split(build: "_Builder", values: str) -> tuple[str, str]:
-    """`values` (1, R, K) in steps, to whole steps and what is left of them."""
-    high = build.add("Round", values)
+    """`values` (1, R, K) in steps, to whole steps, 127 at most, and what is left of them."""
+    ends = build.constant("fewest", np.float32(-127)), build.constant("most", np.float32(127))
+    high = build.add("Clip", build.add("Round", values), *ends)
     return high, build.add("Sub", values, high)
 
 
