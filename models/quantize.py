@@ -25,8 +25,10 @@ from instrument.models.mlp import Mlp, layer_views
 
 MOST_WORST_JUMP = 0.02
 """Of a control's range: more than this is heard as a step, and 4 bits that give it are refused."""
-_MOST_GPTQ_INPUTS = 2048
-"""GPTQ inverts a matrix of inputs x inputs: seconds, beyond this."""
+_UNHEARD = 0.005
+"""A worst jump that is not worth what GPTQ takes: 2 ms at 80 inputs, 15 at 300, 200 at 1,024."""
+_MOST_GPTQ_INPUTS = 1024
+"""GPTQ inverts a matrix of inputs x inputs: too slow for a performer who waits, beyond this."""
 _GPTQ_ROWS = 4096
 _QAT_STEPS = 300
 _QAT_ROWS = 128
@@ -153,8 +155,9 @@ def calibrate(
 ) -> Calibration:
     """The packed network that stays nearest to `layers` on the takes' `values` (N, F).
 
-    8 bits are rounded. 4 bits are rounded, then GPTQ, then trained on, until the worst jump is within
-    MOST_WORST_JUMP; when it never is, the network gets 8 bits and a note why, unless the user insists.
+    8 bits are rounded, or GPTQ where that is heard less. 4 bits are rounded, then GPTQ, then trained on, until the
+    worst jump is within MOST_WORST_JUMP; when it never is, the network gets 8 bits and a note why, unless the user
+    insists.
     """
     rows = (values - shift) * gain
     exact = controls(layers, rows, is_class=is_class)
@@ -164,14 +167,16 @@ def calibrate(
         played = controls([(dequantise(layer), layer.biases) for layer in packed], rows, is_class=is_class)
         return Calibration(network=network, method=method, drift=_drift(exact, played), notes=())
 
-    def rounded(bits: int) -> Calibration:
-        return attempt("round", tuple(round_to_nearest(*layer, bits=bits) for layer in layers))
+    def without_training(bits: int, enough: float) -> Calibration:
+        best = attempt("round", tuple(round_to_nearest(*layer, bits=bits) for layer in layers))
+        is_small = max(len(weights) for weights, _ in layers) <= _MOST_GPTQ_INPUTS
+        if best.drift.worst_jump > enough and is_small:
+            best = min(best, attempt("gptq", _gptq_all(layers, rows, bits)), key=_worst)
+        return best
 
     if bits == 8:
-        return rounded(8)
-    best = rounded(4)
-    if best.drift.worst_jump > MOST_WORST_JUMP and max(len(weights) for weights, _ in layers) <= _MOST_GPTQ_INPUTS:
-        best = min(best, attempt("gptq", _gptq_all(layers, rows, bits)), key=_worst)
+        return without_training(8, _UNHEARD)
+    best = without_training(4, MOST_WORST_JUMP)
     if best.drift.worst_jump > MOST_WORST_JUMP:
         trained = train_on(layers, rows, bits=bits, seed=seed, is_cancelled=is_cancelled)
         best = min(best, attempt("qat", trained), key=_worst)
@@ -184,7 +189,7 @@ def calibrate(
         return Calibration(
             network=best.network, method=best.method, drift=best.drift, notes=(f"{said}, and you insist on them",)
         )
-    plain = rounded(8)
+    plain = without_training(8, _UNHEARD)
     note = f"{said}, so this plays with 8 bits; `insist = true` in its [[output]] plays 4 bits all the same"
     return Calibration(network=plain.network, method=plain.method, drift=plain.drift, notes=(note,))
 
