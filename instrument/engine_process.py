@@ -109,4 +109,8 @@ def _hear_supervisor(midi: "PipedMidi", quit_engine: Callable[[], None]) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    logging.shutdown()
+    sys.stderr.flush()
+    # A camera's thread may hang in OpenCV for ever; leaving Python in order would wait for it, or abort.
+    os._exit(exit_code)
