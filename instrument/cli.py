@@ -315,6 +315,41 @@ def _import_while_playing(file: Path, project: Project, port: int) -> int:
             _fail(error)
 
 
+@app.command("export-model")
+def export_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .onnx file to write.")],
+    project: ProjectArgument = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which output's model. Without it: all, each in a file FILE-OUTPUT.onnx."),
+    ] = None,
+) -> None:
+    """Write trained models as ONNX files, for other programs: features in, confidences or a value out."""
+    from instrument.models.onnx_file import onnx_bytes
+    from instrument.models.trained import ModelError, load_model
+    from instrument.patch import PatchError, read_patch
+    from instrument.projects import ProjectError, find_project
+
+    if file.suffix != ".onnx":
+        _fail(f"{file}: allowed: a name that ends in .onnx", WRONG_WORDS)
+    try:
+        found = find_project(project)
+        patch = read_patch(found.patch_file)
+        names = [output] if output else [one.name for one in patch.outputs if found.model_file(one.name).exists()]
+        if not names:
+            _fail(f"{found.folder}: no trained models; train first")
+        for name in names:
+            model = load_model(found.model_file(patch.output(name).name))
+            written = file if output or len(patch.outputs) == 1 else file.with_stem(f"{file.stem}-{name}")
+            written.write_bytes(onnx_bytes(model))
+            says = f"confidences of {', '.join(model.classes)}" if model.classes else f"{model.low:g}..{model.high:g}"
+            typer.echo(f"{written}: {name}, {len(model.feature_names)} features -> {says}")
+    except KeyError as error:
+        _fail(error.args[0])
+    except (ProjectError, PatchError, ModelError, OSError) as error:
+        _fail(error)
+
+
 @app.command()
 def evaluate(
     path: Annotated[Path, typer.Argument(help="A table (CSV), a file of takes, or a project's folder.")],

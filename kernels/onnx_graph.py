@@ -1,7 +1,7 @@
 """ONNX models as bytes, written field by field, so that nothing but onnxruntime is needed to run them.
 
-Only the part of the format (onnx.proto, IR version 10) that a chain of layers takes. It knows no layers:
-`kernels/onnx_cpu.py` says which nodes one becomes.
+Only the part of the format (onnx.proto) that a chain of layers takes. It knows no layers: `kernels/onnx_cpu.py`
+says which nodes one becomes here, `models/onnx_file.py` what is added for other programs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_IR_VERSION = 10
-_OPSETS = (("", 20), ("com.microsoft", 1))
 _ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 
 
@@ -35,17 +33,30 @@ class Graph:
     constants: Mapping[str, NDArray[Any]]
     inputs: tuple[int, ...]
     outputs: int
+    input_name: str = "x"
+    output_name: str = "y"
+    ir_version: int = 10
+    opset: int = 20
+    """Of ONNX's own operations; the fewer are asked for, the more programs read it."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The model as onnxruntime reads it."""
         graph = b"".join(_message(1, _node(node)) for node in self.nodes)
         graph += _message(2, b"instrument")
         graph += b"".join(_message(5, _tensor(name, array)) for name, array in self.constants.items())
-        graph += _message(11, _value("x", self.inputs)) + _message(12, _value("y", (-1, self.outputs)))
+        graph += _message(11, _value(self.input_name, self.inputs))
+        graph += _message(12, _value(self.output_name, (-1, self.outputs)))
+        domains = {"": self.opset} | {node.domain: 1 for node in self.nodes if node.domain}
         opsets = b"".join(
-            _message(8, _message(1, domain.encode()) + _number(2, version)) for domain, version in _OPSETS
+            _message(8, _message(1, domain.encode()) + _number(2, version)) for domain, version in domains.items()
         )
-        return _number(1, _IR_VERSION) + _message(7, graph) + opsets
+        metadata = b"".join(
+            _message(14, _message(1, key.encode()) + _message(2, value.encode()))
+            for key, value in self.metadata.items()
+        )
+        producer = _message(2, b"instrument")
+        return _number(1, self.ir_version) + producer + _message(7, graph) + opsets + metadata
 
 
 def _node(node: Node) -> bytes:

@@ -19,7 +19,19 @@ from instrument import __version__, projects
 from instrument.cli import app
 from instrument.takes import TakeStore
 
-COMMANDS = ("play", "new", "patches", "send", "status", "doctor", "takes", "export", "import", "bench")
+COMMANDS = (
+    "play",
+    "new",
+    "patches",
+    "send",
+    "status",
+    "doctor",
+    "takes",
+    "export",
+    "import",
+    "export-model",
+    "bench",
+)
 DONE, REFUSED, WRONG_WORDS, NO_ANSWER = range(4)
 
 
