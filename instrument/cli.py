@@ -351,6 +351,26 @@ def export_model(
 
 
 @app.command()
+def script(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .py file to write; takes and patch go beside it.")],
+    project: ProjectArgument = None,
+) -> None:
+    """Write this session as a script: a short Python file that trains the same models again, bit for bit."""
+    from instrument.exchange import ExchangeError
+    from instrument.models.trained import ModelError
+    from instrument.patch import PatchError
+    from instrument.projects import ProjectError, find_project
+    from instrument.script import ScriptError, write_script
+    from instrument.takes import TakesError
+
+    try:
+        written = write_script(find_project(project), file)
+    except (ProjectError, PatchError, TakesError, ModelError, ExchangeError, ScriptError, OSError) as error:
+        _fail(error)
+    typer.echo(f"{', '.join(map(str, written))} are written; run it with: python {file}")
+
+
+@app.command()
 def evaluate(
     path: Annotated[Path, typer.Argument(help="A table (CSV), a file of takes, or a project's folder.")],
     label_column: Annotated[

@@ -143,7 +143,14 @@ def train_project(
     for output in wanted:
         if output.name in datasets:
             try:
-                models[output.name] = _train(patch, output, datasets[output.name], on_progress, is_cancelled, clock)
+                models[output.name] = train_output(
+                    patch,
+                    output,
+                    datasets[output.name],
+                    on_progress=on_progress,
+                    is_cancelled=is_cancelled,
+                    clock=clock,
+                )
             except TrainingError as error:
                 refused[output.name] = str(error)
     if not models:
@@ -318,14 +325,19 @@ def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
     )
 
 
-def _train(
+def train_output(
     patch: Patch,
     output: Output,
     dataset: Dataset,
-    on_progress: Callable[[str, Progress], None],
-    is_cancelled: Callable[[], bool],
-    clock: Clock,
+    *,
+    on_progress: Callable[[str, Progress], None] = lambda *_: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    clock: Clock = now_s,
 ) -> TrainedModel:
+    """The model of one output, the same for the same examples; its files are not written.
+
+    Raises TrainingError and Cancelled.
+    """
     if reason := too_large((len(dataset.feature_names), *output.hidden, len(dataset.classes) or 1)):
         raise TrainingError(f"{reason}; make `hidden` smaller")
     started_s = clock()

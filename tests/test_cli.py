@@ -30,6 +30,7 @@ COMMANDS = (
     "export",
     "import",
     "export-model",
+    "script",
     "bench",
 )
 DONE, REFUSED, WRONG_WORDS, NO_ANSWER = range(4)
