@@ -104,8 +104,8 @@ class Engine:
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._published_at_s = {"preview": 0.0, "latency": 0.0}
-        self._stops = 0
-        """How often playing was stopped, so that a training begun before does not start it again."""
+        self._is_run_when_trained = False
+        """Whether the next training that succeeds starts playing; whoever says `run` decides otherwise."""
         self._wanted_source = ""
         self._source_state = ""
         self._recording_phase = "idle"
@@ -138,7 +138,6 @@ class Engine:
         has_models = any(status.is_running for status in self.predictor.status())
         self.is_running = has_models if options.is_running is None else options.is_running
         if options.is_running is False:
-            self._stops = 1
             log.warning("not playing, as before the restart: `run 1` starts it")
         self._is_run_when_trained = not has_models and options.is_running is None
         self.commands = Commands(self)
@@ -351,7 +350,6 @@ class Engine:
                 log.warning("output '%s' is silent: %s", status.output, status.reason)
 
     def set_running(self, is_running: bool) -> None:
-        self._stops += not is_running
         self._is_run_when_trained = False
         if is_running != self.is_running:
             # Notes that are due end, and begin again with what is seen now.
@@ -409,19 +407,19 @@ class Engine:
     ) -> None:
         """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not.
 
-        With `is_asked`, somebody waits for it, and no training that comes by itself cuts it short.
+        With `is_asked`, somebody waits for it, and no training that comes by itself cuts it short. Told to stop
+        meanwhile, the engine does not play afterwards.
         """
         self._asked_trainings += is_asked
+        self._is_run_when_trained |= is_asked and is_run_after
         if not outputs:
             self._is_stale = False
-
-        stops = self._stops
 
         def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
             self._asked_trainings -= is_asked
             if summary is not None:
                 self.load_models()
-                if is_run_after and stops == self._stops:
+                if is_run_after and self._is_run_when_trained:
                     self.set_running(True)
             answer(summary, reason)
 
@@ -442,10 +440,8 @@ class Engine:
                 log.info("not trained: %s", reason)
                 advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
                 self.coaching = {"training": {"is_ready": False, "advice": [advice]}}
-            elif self._is_run_when_trained:
-                self.set_running(True)
 
-        self.train((), answer, is_run_after=False, is_asked=False)
+        self.train((), answer, is_asked=False)
 
     def _train_untrained(self) -> None:
         """Trains what has takes but no model that fits, as a project that was just made."""
@@ -454,13 +450,12 @@ class Engine:
         untrained = [one.output for one in self.predictor.status() if not one.is_running and one.output in taught]
         if untrained:
             log.info("training %s from the project's takes", ", ".join(untrained))
-            is_run_after = self.options.is_running is not False
 
             def answer(_: dict[str, Any] | None, reason: str | None) -> None:
                 if reason is not None:
                     log.warning("training: %s", reason)
 
-            self.train(untrained, answer, is_run_after=is_run_after, is_asked=False)
+            self.train(untrained, answer, is_asked=False)
 
     def take_coaching(self, found: dict[str, Any]) -> None:
         """Keeps what the trainer found out about the takes, and tells whoever listens."""

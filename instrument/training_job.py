@@ -52,7 +52,6 @@ class TrainerLink:
     def train(self, folder: Path, outputs: Sequence[str], finished: Finished) -> None:
         """Trains those outputs (all, if none is named) of the project; ends a job in hand first."""
         self.cancel("another training was asked for")
-        self._numbers += 1
         self._job = _Job(
             number=self._numbers, folder=folder, outputs=tuple(outputs), finished=finished, asked_at_s=self._now_s()
         )
@@ -60,7 +59,8 @@ class TrainerLink:
         self.attend()
 
     def cancel(self, reason: str = "cancelled") -> bool:
-        """Ends the job in hand; whether there was one."""
+        """Ends the job in hand; whether there was one. What is still found out about earlier jobs is of no interest."""
+        self._numbers += 1
         job = self._job
         if job is None:
             return False
@@ -106,7 +106,7 @@ class TrainerLink:
                 self._finish(described, None)
 
     def is_latest(self, job: int) -> bool:
-        """Whether that is the last job there was."""
+        """Whether that is the last job there was, and nobody has cancelled since."""
         return job == self._numbers
 
     def failed(self, job: int, reason: str) -> None:

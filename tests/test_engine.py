@@ -328,6 +328,17 @@ def test_an_edit_that_cannot_be_played_leaves_everything_playing(
         assert instrument.status()["errors"] == {}
 
 
+def test_an_edited_patch_does_not_start_again_what_panic_stopped(tmp_path: Path) -> None:
+    with playing(body_project(tmp_path / "project")) as instrument:
+        wait_until(lambda: instrument.status()["running"], "the first training")
+        instrument.ask("panic")
+        model = instrument.status()["outputs"][0]["model"]
+        instrument.ask("patch/set", "output.1.features", '["positions"]')
+        wait_until(lambda: instrument.status()["outputs"][0]["model"] not in (None, model), "the new training")
+        wait_until(lambda: not instrument.status()["trainer"]["training"], "its end")
+        assert not instrument.status()["running"]
+
+
 def test_a_training_does_not_start_again_what_panic_stopped(instrument: Playing) -> None:
     instrument.teach_sides()
     instrument.ask("train")

@@ -120,6 +120,15 @@ def test_cancelling_tells_the_trainer_and_ends_the_job(linked: Linked) -> None:
     assert not linked.link.cancel()
 
 
+def test_what_is_found_out_after_cancelling_is_of_no_interest(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.link.done(1, "{}")
+    assert linked.link.is_latest(1)
+    linked.link.cancel("another project was opened")
+    assert not linked.link.is_latest(1)
+
+
 def test_a_new_job_takes_the_place_of_the_one_in_hand(linked: Linked) -> None:
     linked.link.hello(*FIRST)
     linked.train("old")
