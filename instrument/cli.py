@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -75,7 +76,7 @@ def play(
         ),
     ] = None,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No line to type into, only a log: for installations.")
+        bool, typer.Option("--headless", help="No page and no line to type into, only a log: for installations.")
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the video ends instead of starting it over.")] = False,
     seconds: Annotated[float | None, typer.Option(metavar="N", help="End after so many seconds.", min=0.0)] = None,
@@ -88,12 +89,25 @@ def play(
     listen: Annotated[
         str, typer.Option(metavar="HOST", help="0.0.0.0 lets every computer in the network give commands.")
     ] = "127.0.0.1",
+    console_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", help="Serve the page there. Without it: 6480, or the next free one.", min=1, max=65535
+        ),
+    ] = None,
+    console_listen: Annotated[
+        str,
+        typer.Option(metavar="HOST", help="0.0.0.0 lets other computers open the page, with the link that is printed."),
+    ] = "127.0.0.1",
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Do not open the page, only print its link.")
+    ] = False,
 ) -> None:
     """Play, until Ctrl-C: from the camera, or the demo performer, to OSC and MIDI."""
     from instrument.logs import set_up_logging
     from instrument.patch import PatchError, parse_host_port, read_patch
     from instrument.projects import ProjectError, find_project
-    from instrument.supervisor import Supervisor
+    from instrument.supervisor import ConsoleOptions, Supervisor
     from instrument.terminal import introduction, next_steps
 
     try:
@@ -115,7 +129,10 @@ def play(
     }
     set_up_logging()
     is_interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
-    supervisor = Supervisor(options, say=print if is_interactive else None)
+    console = ConsoleOptions(
+        on_page=partial(_show_page, is_opened=not no_browser), listen_host=console_listen, port=console_port
+    )
+    supervisor = Supervisor(options, say=print if is_interactive else None, console=None if headless else console)
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: supervisor.stop())
@@ -124,6 +141,17 @@ def play(
         typer.echo(next_steps(patch))
         raise typer.Exit(REFUSED if _play_with_prompt(supervisor, in_port, seconds) else 0)
     raise typer.Exit(REFUSED if supervisor.run(seconds=seconds) else 0)
+
+
+def _show_page(url: str, *, is_opened: bool) -> None:
+    """Prints the link, and opens it where there is a screen."""
+    import os
+    import webbrowser
+
+    typer.echo(f"  page     {url}")
+    has_screen = sys.platform in ("win32", "darwin") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+    if is_opened and has_screen:
+        webbrowser.open(url)
 
 
 def _play_with_prompt(supervisor: Any, port: int, seconds: float | None) -> int:

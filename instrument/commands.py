@@ -246,7 +246,8 @@ class Commands:
             return [text]
 
         # Read where they are written, for opening a large file would hold up a frame.
-        return self._edit(lambda store: [take_row(take) for take in store.takes()], listed)
+        rows = self._engine.recorder.edit(lambda store: [take_row(take) for take in store.takes()])
+        return self._answer_after(rows, listed)
 
     def takes_delete(self, *takes: int) -> Answer:
         return self._edit(lambda store: store.delete(takes), lambda _: [len(takes)])
@@ -484,10 +485,12 @@ class Commands:
 
     def _edit(self, change: Callable[[TakeStore], Any], answer: Callable[[Any], list[Value]] = lambda _: []) -> _Later:
         """Has the takes' one writer make the change, and answers when it is on disk. Frames do not wait for it."""
-        return self._answer_after(self._engine.recorder.edit(change), answer)
+        return self._answer_after(self._engine.recorder.edit(change), answer, is_change=True)
 
-    def _answer_after(self, work: Future[Any], answer: Callable[[Any], list[Value]]) -> _Later:
-        """Answers whoever calls now when the work is done."""
+    def _answer_after(
+        self, work: Future[Any], answer: Callable[[Any], list[Value]], *, is_change: bool = False
+    ) -> _Later:
+        """Answers whoever calls now when the work is done; `is_change` says that it changes takes."""
         call = self._call
 
         def finish(future: Future[Any]) -> None:
@@ -496,7 +499,7 @@ class Commands:
                 self.fail(call, str(error))
             else:
                 done = future.result()
-                if done is not None:
+                if is_change and done is not None:
                     self._engine.note_change()
                 self.done(call, *answer(done))
 

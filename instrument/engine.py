@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ from instrument.models.trained import ModelError, TrainedModel, load_model
 from instrument.outputs import Outputs
 from instrument.patch import Patch, read_patch
 from instrument.predictor import Predictor
+from instrument.preview import Previews
 from instrument.project import Project
+from instrument.protocol import TOPICS
 from instrument.recorder import Outcome, Recorder
-from instrument.server import Call, Server
-from instrument.signals import ClassPrediction, FloatArray, Frame, Landmarks, OscSend, Prediction
+from instrument.server import Address, Call, Server
+from instrument.signals import ClassPrediction, Control, FloatArray, Frame, Landmarks, OscSend, Prediction
 from instrument.source import NumbersSource, Source, SourceError, open_source
 from instrument.takes import TakeStore, Target
 from instrument.telemetry import Telemetry
@@ -43,7 +46,8 @@ IDLE_S = 0.05
 """How often the loop turns when no frame comes."""
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
-PREVIEW_EVERY_S = 0.1
+PREVIEW_EVERY_S = 0.03
+"""A little less than a frame of a camera at 30 a second, so that none of its pictures is left out."""
 LATENCY_EVERY_S = 0.5
 COMMANDS_S = 0.002
 """Commands that take longer together wait for the next frame, so that a flood cannot hold one up for long."""
@@ -126,6 +130,7 @@ class Engine:
         )
         try:
             self.telemetry = Telemetry(self.server.reply, now_s)
+            self._previews = Previews(partial(_send_picture, self.server))
             self.trainer = TrainerLink(self.server.reply, now_s)
             self.recorder = self._open_recorder(self.project)
             wanted = options.source or self.patch.listen.source
@@ -189,7 +194,7 @@ class Engine:
         predicted_at_s = self.now_s()
         controls = self.routes.update(prediction, predicted_at_s) if self.is_running else []
         mapped_at_s = self.now_s()
-        self.outputs.send(controls)
+        self.outputs.send(controls)  # telling others what was sent must not count as sending it
         sent_at_s = self.now_s()
         self.latencies.add(
             (
@@ -204,7 +209,7 @@ class Engine:
             )
         )
         if self.telemetry.subscribers:
-            self._publish(frame, landmarks, features.values, prediction)
+            self._publish(frame, landmarks, features.values, prediction, controls)
 
     def _idle(self) -> None:
         """Without frames, routes still let go of what a lost body held."""
@@ -217,7 +222,7 @@ class Engine:
         is_numbers = isinstance(self.source, NumbersSource)
         if self.is_running and not is_numbers and now_s - self._frame_at_s > LOST_S:
             nobody = Prediction(frame_number=-1, captured_at_s=now_s, outputs={}, is_tracked=False)
-            self.outputs.send([one for one in self.routes.update(nobody, now_s) if not _is_wekinator(one)])
+            self._send([one for one in self.routes.update(nobody, now_s) if not _is_wekinator(one)])
 
     def _apply_commands(self) -> None:
         """Does what was asked; numbers that came before a command are played before it."""
@@ -302,7 +307,7 @@ class Engine:
             patch = with_inputs(patch, old.listen.inputs)
         wanted = self.options.source or patch.listen.source
         source, tracker = self._prepare(wanted, patch, self.project)
-        self.outputs.send(self.routes.reset())
+        self._send(self.routes.reset())
         self._move_in(source, tracker, wanted)
         self.targets = _first_targets(patch) | {
             name: target for name, target in self.targets.items() if _is_allowed(patch, name, target)
@@ -332,7 +337,7 @@ class Engine:
     def mute_routes(self, numbers: set[int]) -> None:
         """Silences these routes (1 is the first) and no others."""
         self.muted_routes = numbers
-        self.outputs.send(self.routes.mute({number - 1 for number in numbers}))
+        self._send(self.routes.mute({number - 1 for number in numbers}))
 
     def load_models(self) -> None:
         """Takes the project's trained models in, between two frames; says which do not fit."""
@@ -345,6 +350,7 @@ class Engine:
                 except ModelError as error:
                     log.warning("output '%s': %s", output.name, error)
         self.predictor.replace(models)
+        self.telemetry.publish("changes", "models")
         for status in self.predictor.status():
             if status.model_id is not None and not status.is_running:
                 log.warning("output '%s' is silent: %s", status.output, status.reason)
@@ -353,8 +359,9 @@ class Engine:
         self._is_run_when_trained = False
         if is_running != self.is_running:
             # Notes that are due end, and begin again with what is seen now.
-            self.outputs.send(self.routes.release_all() if not is_running else self.routes.reset())
+            self._send(self.routes.release_all() if not is_running else self.routes.reset())
         self.is_running = is_running
+        self.telemetry.publish("changes", "running")
         self.report_session()
 
     def panic(self) -> None:
@@ -430,6 +437,7 @@ class Engine:
     def note_change(self) -> None:
         """Takes have changed: where the patch wants it, there will be a new model without anybody asking."""
         self.coaching = {}
+        self.telemetry.publish("changes", "takes")
         self._is_stale = self.patch.training.always
         if self._is_stale:
             self._bell.set()
@@ -467,7 +475,7 @@ class Engine:
 
     def send_done_training(self) -> None:
         """As Wekinator says it."""
-        self.outputs.send([OscSend(destination="out", address="/wekinator/status/done-training", arguments=())])
+        self._send([OscSend(destination="out", address="/wekinator/status/done-training", arguments=())])
 
     def status(self) -> dict[str, Any]:
         """Everything about the present state, for people and programs."""
@@ -490,11 +498,14 @@ class Engine:
                 "strangers_refused": getattr(self.tracker, "strangers", 0),
             },
             "recording": {"state": recording.phase, "frames": recording.frame_count, "seconds": recording.recorded_s},
+            "listen": {"track": list(self.patch.listen.track), "is_numbers": self.patch.listen.is_numbers},
             "takes": {"problems": list(self.recorder.problems), "dropped_frames": self.recorder.dropped_frames},
             "outputs": [
                 {
                     "name": one.output,
                     "kind": one.kind,
+                    "range": [output.low, output.high],
+                    "allowed": list(output.classes),
                     "classes": list(one.classes),
                     "running": one.is_running,
                     "model": one.model_id,
@@ -505,7 +516,7 @@ class Engine:
                     "backends_refused": dict(one.backends_refused),
                     "drift": dict(one.drift) if one.drift else None,
                 }
-                for one in self.predictor.status()
+                for output, one in zip(self.patch.outputs, self.predictor.status(), strict=True)
             ],
             "destinations": {name: asdict(one) for name, one in self.outputs.status().items()},
             "trainer": self.trainer.status(),
@@ -545,6 +556,7 @@ class Engine:
         self._finish_all(self.recorder.close())
         self.outputs.close()
         self.tracker.close()
+        self._previews.close()
         self.server.close()
 
     # Building rooms
@@ -631,6 +643,7 @@ class Engine:
         self.extractor = FeatureExtractor(patch)
         self.predictor = Predictor(patch)
         self.routes = RouteMap(patch)
+        self.telemetry.publish("changes", "patch")
 
     def _recorded_inputs(self) -> int:
         """How many numbers the newest take has; 0 when there is none."""
@@ -650,7 +663,7 @@ class Engine:
 
     def _let_go(self) -> None:
         """Sends what ends the sound: note offs, no class, low ends."""
-        self.outputs.send(self.routes.release_all())
+        self._send(self.routes.release_all())
 
     # What arrives
 
@@ -697,9 +710,28 @@ class Engine:
         for outcome in outcomes:
             self._finish_recording(outcome)
 
-    def _publish(self, frame: Frame, landmarks: Landmarks, features: FloatArray | None, prediction: Prediction) -> None:
+    def _send(self, controls: Sequence[Control]) -> None:
+        """Sends them, and tells whoever follows what is sent."""
+        self.outputs.send(controls)
+        self._publish_controls(controls)
+
+    def _publish_controls(self, controls: Sequence[Control]) -> None:
+        if not self.telemetry.is_wanted("control"):
+            return
+        for control in controls:
+            what = (control.address, *control.arguments) if isinstance(control, OscSend) else control.bytes
+            self.telemetry.publish("control", control.destination, *what)
+
+    def _publish(
+        self,
+        frame: Frame,
+        landmarks: Landmarks,
+        features: FloatArray | None,
+        prediction: Prediction,
+        controls: Sequence[Control],
+    ) -> None:
         telemetry = self.telemetry
-        telemetry.publish("frame", frame.number, int(landmarks.is_tracked))
+        self._publish_controls(controls)
         if telemetry.is_wanted("prediction"):
             for name, one in prediction.outputs.items():
                 if isinstance(one, ClassPrediction):
@@ -713,11 +745,12 @@ class Engine:
                     telemetry.publish("landmarks", part, np.asarray(points, dtype="<f4").tobytes())
         if features is not None and telemetry.is_wanted("features"):
             telemetry.publish("features", np.asarray(features, dtype="<f4").tobytes())
+        telemetry.publish("frame", frame.number, int(landmarks.is_tracked))
+        if frame.image_bgr is not None and self._is_due("preview", PREVIEW_EVERY_S):
+            self._previews.offer(frame.number, frame.image_bgr, telemetry.subscribers_of("preview"))
         if self._is_due("latency", LATENCY_EVERY_S):
             for stage, summary in self.latencies.summary().items():
                 telemetry.publish("latency", stage, summary.p50_ms, summary.p99_ms)
-        if frame.image_bgr is not None and self._is_due("preview", PREVIEW_EVERY_S):
-            telemetry.publish("preview", _preview(frame.image_bgr))
 
     def _is_due(self, topic: str, every_s: float) -> bool:
         now_s = self.now_s()
@@ -727,17 +760,8 @@ class Engine:
         return True
 
 
-def _preview(image: Any) -> bytes:
-    """A JPEG of the picture that fits into one datagram."""
-    import cv2
-
-    from instrument.camera import fit_width
-
-    for quality in (70, 40, 10):
-        _, jpeg = cv2.imencode(".jpg", fit_width(image, 480), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if len(jpeg) <= 60_000:
-            break
-    return jpeg.tobytes()
+def _send_picture(server: Server, subscriber: Address, number: int, picture: bytes) -> None:
+    server.reply(subscriber, TOPICS["preview"][0], number, picture)
 
 
 def _first_targets(patch: Patch) -> dict[str, Target]:

@@ -22,7 +22,7 @@ class DestinationStatus:
     """How one destination fares."""
 
     kind: str
-    """`osc` or `midi`."""
+    """`osc`, `midi` or `page`."""
     to: str
     """Host and port, or the MIDI port; empty while there is none."""
     sent: int
@@ -47,13 +47,18 @@ class Outputs:
             for name, destination in patch.destinations.items()
             if destination.osc is not None
         }
+        # What goes there is read by the page, from the telemetry of what is sent.
+        self._pages = {name: 0 for name, destination in patch.destinations.items() if destination.is_page}
         midi.connect({name: one.midi for name, one in patch.destinations.items() if one.midi is not None})
 
     def send(self, controls: Iterable[Control]) -> float | None:
         """Sends them in order; when the last of them left, None when none did."""
         has_left = False
         for control in controls:
-            if isinstance(control, MidiSend):
+            if control.destination in self._pages:
+                self._pages[control.destination] += 1
+                has_left = True
+            elif isinstance(control, MidiSend):
                 has_left |= self._midi.send(control.destination, control.bytes)
             elif sender := self._osc.get(control.destination):
                 has_left |= sender.send(control.address, control.arguments)
@@ -90,6 +95,9 @@ class Outputs:
             status[name] = DestinationStatus(
                 kind="midi", to=port.port, sent=port.sent, dropped=port.dropped, reason=port.reason
             )
+        for name, sent in self._pages.items():
+            if sent:
+                status[name] = DestinationStatus(kind="page", to="the console's page", sent=sent, dropped=0)
         return status
 
     def close(self) -> None:

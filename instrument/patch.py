@@ -26,6 +26,8 @@ OFFERED_NUMBER_FEATURES = ("number_path", "number_shape")
 FEATURE_GROUPS = POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES
 
 DEFAULT_OSC = ("127.0.0.1", 12000)
+PAGE = "page"
+"""The destination that is always there: the voice in the console's page."""
 
 
 class PatchError(ValueError):
@@ -114,13 +116,15 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Somewhere controls go: exactly one of `osc` and `midi` is set."""
+    """Somewhere controls go: exactly one of `osc`, `midi` and `is_page` is set."""
 
     name: str
     osc: tuple[str, int] | None = None
     """Host and port."""
     midi: str | None = None
     """Part of a MIDI port's name, or `virtual` to offer a port of our own."""
+    is_page: bool = False
+    """Whether it is the voice in the console's page, which hears OSC and MIDI."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +245,10 @@ def parse_patch(text: str, path: Path) -> Patch:
         # Their models are files, and some systems do not tell capitals apart.
         if output.name.lower() in {other.name.lower() for other in outputs[:index]}:
             top.fail(("output", index, "name"), f"output '{output.name}' is there twice", "each name once")
-    destinations = {"out": Destination(name="out", osc=DEFAULT_OSC)}
+    destinations = {
+        "out": Destination(name="out", osc=DEFAULT_OSC),
+        PAGE: Destination(name=PAGE, is_page=True),
+    }
     for named in top.named_tables("destination"):
         destination = _destination(named)
         destinations[destination.name] = destination
@@ -398,9 +405,12 @@ def _route(table: "_Table", outputs: tuple[Output, ...], destinations: Mapping[s
         table.fail_key("osc", f"address '{osc}'", "an OSC address such as /synth/cutoff, without spaces or #*,?[]{}")
     wanted = "osc" if osc else "midi"
     there = [name for name, one in destinations.items() if getattr(one, wanted) is not None]
-    if not there:
-        table.fail_key("midi", "no MIDI destination", 'a table such as [destination.synth] with midi = "virtual"')
-    destination = table.choice("to", allowed=tuple(there), default="out" if "out" in there else there[0])
+    pages = [name for name, one in destinations.items() if one.is_page]
+    default = "out" if "out" in there else (there or [""])[0]
+    destination = table.choice("to", allowed=(*there, *pages), default=default)
+    if not destination:
+        allowed = 'a table such as [destination.synth] with midi = "virtual", or to = "page"'
+        table.fail_key("midi", "no MIDI destination", allowed)
     if midi == "note" and class_name is None:
         table.fail_key("from", f"a note from '{source}'", "one class, as output.class")
     if midi == "program" and output.kind != "class":

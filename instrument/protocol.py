@@ -381,7 +381,11 @@ _BEFORE = {
 COMMANDS: dict[str, Command] = {row.address: row for rows in SECTIONS.values() for row in rows}
 
 TOPICS: dict[str, tuple[str, str, str]] = {
-    "frame": ("/instrument/frame", "`number:i tracked:i`", "Every frame: its number, and whether a body was found."),
+    "frame": (
+        "/instrument/frame",
+        "`number:i tracked:i`",
+        "Every frame, after all else that is told of it: its number, and whether a body was found.",
+    ),
     "prediction": (
         "/instrument/prediction",
         "`output:s class:s confidence:f` or `output:s value:f`",
@@ -410,7 +414,21 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         "A moment after each training: scores, and what to record next.",
     ),
     "recording": ("/instrument/recording", "`state:s seconds:f`", "`count_in`, `recording` or `idle`, and how long."),
-    "preview": ("/instrument/preview", "`jpeg:b`", "The picture, at most ten times a second and 60 kB."),
+    "preview": (
+        "/instrument/preview",
+        "`number:i jpeg:b`",
+        "The picture of a frame, a moment after it: at most 640 wide, thirty a second and 60 kB.",
+    ),
+    "control": (
+        "/instrument/control",
+        "`destination:s address:s value:v ...` or `destination:s status:i byte:i ...`",
+        "Whatever is sent to a destination, when it is sent: OSC, or the bytes of a MIDI message.",
+    ),
+    "changes": (
+        "/instrument/changes",
+        "`what:s`",
+        "When somebody changed `takes`, `patch`, `models` or `running`, so that a client may ask anew.",
+    ),
 }
 """What can be subscribed to: address, what it carries, when it comes."""
 

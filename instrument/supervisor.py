@@ -1,4 +1,4 @@
-"""Starts engine and trainer, restarts one that dies, and ends them all together.
+"""Starts engine, trainer and console, restarts one that dies, and ends them all together.
 
 The supervisor touches no takes, no models and no frames. It does hold the MIDI ports: the engine
 writes its messages to a pipe, so when it is killed the notes that sound are released at once,
@@ -14,13 +14,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.midi import MidiPipeReader, MidiPorts
 
 log = logging.getLogger(__name__)
 
+DEFAULT_CONSOLE_PORT = 6480
 POLL_S = 0.02
 GRACE_S = 4.0
 """How long a process may take to end when asked before it is killed."""
@@ -37,8 +41,19 @@ _OUT_OF_REACH_OF_CTRL_C: dict[str, Any] = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleOptions:
+    """Where the page is served, and who is told."""
+
+    on_page: Callable[[str], None]
+    """Called once, with the link, as soon as the page can be opened."""
+    listen_host: str = "127.0.0.1"
+    port: int | None = None
+    """None: DEFAULT_CONSOLE_PORT, or the next one that is free."""
+
+
 class Supervisor:
-    """One engine and one trainer, for as long as `run` runs."""
+    """One engine, one trainer and, if asked for, one console, for as long as `run` runs."""
 
     def __init__(
         self,
@@ -46,6 +61,7 @@ class Supervisor:
         *,
         is_quiet: bool = False,
         say: Callable[[str], None] | None = None,
+        console: ConsoleOptions | None = None,
     ) -> None:
         """`options` are EngineOptions as JSON values; `say` gets what the processes log, line by line."""
         self._options = dict(options)
@@ -57,6 +73,10 @@ class Supervisor:
         self._stopping = threading.Event()
         self.engine = _Child("engine", self._start_engine)
         self.trainer = _Child("trainer", self._start_trainer)
+        self.console = None if console is None else _Child("console", partial(self._start_console, console))
+        self._console_port: int | None = None
+        """Where the page was; a console that is started again serves it there, for pages wait for it."""
+        self._has_played = threading.Event()
 
     def stop(self) -> None:
         """Asks everything to end; may be called from a signal handler."""
@@ -78,11 +98,15 @@ class Supervisor:
                     exit_code = engine_exit
                     break
                 self.trainer.tend()
+                if self.console is not None and self._has_played.is_set():  # the engine comes first
+                    self.console.tend()
                 self._tell_midi()
         finally:
             # The engine first: it releases its notes while everything else still stands.
             self.engine.end()
             self.trainer.end()
+            if self.console is not None:
+                self.console.end()
             if self._reader is not None:
                 self._reader.join(1.0)
             self._midi.close()
@@ -98,10 +122,31 @@ class Supervisor:
         return engine
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
+        return self._spawn("instrument.trainer", ["--engine", self._engine_address()])
+
+    def _start_console(self, options: ConsoleOptions) -> subprocess.Popen[bytes]:
+        port = self._console_port or options.port
+        arguments = ["--engine", self._engine_address(), "--listen", options.listen_host]
+        arguments += ["--port", str(port or DEFAULT_CONSOLE_PORT), *(["--is-fixed"] if port else [])]
+        console = self._spawn("instrument.console.process", arguments, stdout=subprocess.PIPE)
+        threading.Thread(target=self._hear_console, args=(console, options), name="console", daemon=True).start()
+        return console
+
+    def _hear_console(self, console: subprocess.Popen[bytes], options: ConsoleOptions) -> None:
+        assert console.stdout is not None
+        with console.stdout as lines:
+            for line in lines:
+                word, _, url = line.decode("utf-8", errors="replace").rstrip().partition(" ")
+                if word == "page" and self._console_port is None:
+                    self._console_port = urlsplit(url).port
+                    options.on_page(url)
+
+    def _engine_address(self) -> str:
+        """Where this computer reaches the engine."""
         host = str(self._options.get("listen_host", "127.0.0.1"))
         if host in ("0.0.0.0", "::", ""):  # noqa: S104  (listening everywhere includes here)
             host = "127.0.0.1"
-        return self._spawn("instrument.trainer", ["--engine", f"{host}:{self._options['in_port']}"])
+        return f"{host}:{self._options['in_port']}"
 
     def _spawn(
         self, module: str, arguments: Sequence[str], stdout: int = subprocess.DEVNULL
@@ -135,6 +180,7 @@ class Supervisor:
         """What the engine plays now, for the engine after it."""
         word, _, rest = line.partition(b" ")
         if word == b"session":
+            self._has_played.set()
             try:
                 self._options |= json.loads(rest)
             except ValueError:
@@ -151,6 +197,7 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at_s = 0.0
         self._failures = 0
+        self._is_given_up = False
         self._due_at_s: float | None = None
 
     @property
@@ -170,16 +217,20 @@ class _Child:
                 self.restarts += 1
                 self.start()
             return None
-        assert self._process is not None
-        exit_code = self._process.poll()
-        if exit_code is None:
+        if self._process is None:
+            self.start()
             return None
-        if exit_code != 0:
+        exit_code = self._process.poll()
+        if exit_code is None or self._is_given_up:
+            return None
+        if exit_code == EXIT_CANNOT_START and self.name == "console":
+            self._is_given_up = True  # it has said why; the instrument plays on without
+        elif exit_code != 0:
             self._failures = 0 if now_s - self._started_at_s > LIVED_S else self._failures + 1
             pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
             log.warning("the %s died (exit code %d); starting it again", self.name, exit_code)
             self._due_at_s = now_s + pause_s
-        elif self.name == "trainer":
+        elif self.name != "engine":
             self._due_at_s = now_s + 1.0
         return exit_code
 

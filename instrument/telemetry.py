@@ -42,15 +42,17 @@ class Telemetry:
 
     def is_wanted(self, topic: str) -> bool:
         """Whether anybody would get it, so that nobody makes what nobody reads."""
+        return bool(self.subscribers_of(topic))
+
+    def subscribers_of(self, topic: str) -> list[Address]:
+        """Who is subscribed to that topic now."""
         self._expire()
-        return any(topic in topics for topics, _ in self._leases.values())
+        return [subscriber for subscriber, (topics, _) in self._leases.items() if topic in topics]
 
     def publish(self, topic: str, *values: Value) -> None:
         """Sends one message to everybody subscribed to the topic."""
-        self._expire()
-        for subscriber, (topics, _) in self._leases.items():
-            if topic in topics:
-                self._send(subscriber, TOPICS[topic][0], *values)
+        for subscriber in self.subscribers_of(topic):
+            self._send(subscriber, TOPICS[topic][0], *values)
 
     @property
     def subscribers(self) -> int:

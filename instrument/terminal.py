@@ -35,9 +35,12 @@ def introduction(project: Project, patch: Patch, *, source: str, in_port: int) -
         learns = ", ".join(output.classes) or "whatever you record" if output.kind == "class" else "a value"
         lines.append(f"  learns   {output.name}: {learns}")
     for destination in patch.destinations.values():
-        where = (
-            f"OSC to {destination.osc[0]}:{destination.osc[1]}" if destination.osc else f"MIDI to {destination.midi}"
-        )
+        if destination.is_page:
+            where = "sound in the page"
+        elif destination.osc:
+            where = f"OSC to {destination.osc[0]}:{destination.osc[1]}"
+        else:
+            where = f"MIDI to {destination.midi}"
         sent = [_route_words(route) for route in patch.routes if route.destination == destination.name]
         if destination.name == "out" and patch.is_wekinator and patch.outputs:
             sent.insert(0, "/wek/outputs")

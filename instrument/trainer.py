@@ -263,7 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="instrument.trainer", description="The instrument's trainer process.")
     parser.add_argument("--engine", required=True, type=parse_host_port, help="HOST:PORT the engine listens on")
     engine = parser.parse_args(argv).engine
-    _lower_priority()  # before any thread is started: on Linux each has its own priority
+    lower_priority()  # before any thread is started: on Linux each has its own priority
     use_one_thread()
     trainer = Trainer(engine=engine, train=_warm(), study=study_project)
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
@@ -287,7 +287,8 @@ def _warm() -> "Callable[..., ProjectTraining]":
     return partial(train_project, cache=FeatureCache())
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
+    """Has this process wait for the engine wherever both want to run."""
     process = psutil.Process()
     with suppress(psutil.Error, OSError):
         if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""Real clients for tests, headless: oscdump, Pure Data, FluidSynth, JACK. See shared/CLIENTS.md."""
+"""Real clients for tests, headless: oscdump, Pure Data, FluidSynth, JACK, Chromium. See shared/CLIENTS.md."""
 
 import array
 import math
@@ -29,6 +29,7 @@ PACKAGES = {
     "fluidsynth": "fluidsynth timgm6mb-soundfont",
     "jackd": "jackd2",
     "jack_midi_dump": "jackd2",
+    "chromium": "chromium",
 }
 SOUND_FONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
 SAMPLE_RATE_HZ = 44100

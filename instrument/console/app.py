@@ -1,0 +1,127 @@
+"""The console's web app: pages, the live WebSocket, and the files they need; everything behind the guard."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from nicegui import ui
+
+from instrument.client import CommandFailed, NoAnswer
+from instrument.console.frame import Page, framed
+from instrument.console.guard import Guard, is_local
+from instrument.console.hub import Hub, topics_there_are
+from instrument.console.takes import take_strip
+from instrument.console.viewer import Viewer
+from instrument.protocol import COMMANDS
+from instrument.takes import TakesError
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+MOST_ASKED = 32
+"""Commands of one page that may wait for their answers."""
+ONLY_FROM_HERE = ("/instrument/source", "/instrument/project/", "/instrument/quit")
+"""What only programs on this computer may ask for: to the engine, whatever the console asks comes from here."""
+
+
+def console_app(hub: Hub, pages: Sequence[Page], *, token: str | None = None) -> Guard:
+    """The app that serves those pages about that engine. One to a process: NiceGUI keeps its own state."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_running(hub))
+    app.mount("/static", StaticFiles(directory=STATIC), name="console")
+
+    @app.websocket("/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        await _serve(socket, hub)
+
+    @app.get("/takes/{take}/strip")
+    async def strip(take: int) -> JSONResponse:
+        folder = hub.state.get("status", {}).get("project")
+        try:
+            found = await asyncio.to_thread(take_strip, Path(folder or ""), take)
+        except (TakesError, OSError) as error:
+            return JSONResponse({"reason": str(error)}, status_code=404)
+        return JSONResponse(found)
+
+    for page in pages:
+        ui.page(page.path, title=page.title)(framed(page, pages))
+    ui.run_with(app, dark=True, tailwind=False, gzip_middleware_factory=None, show_welcome_message=False)
+    return Guard(app, token=token)
+
+
+def _running(hub: Hub) -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(hub.run())
+        yield
+        task.cancel()
+
+    return lifespan
+
+
+async def _serve(socket: WebSocket, hub: Hub) -> None:
+    """One page's live WebSocket, until it is closed."""
+    viewer = Viewer()
+    hub.add(viewer)
+    sending = asyncio.create_task(_send(socket, viewer))
+    asking: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            text = await socket.receive_text()
+            if text == "+":
+                viewer.acknowledge()
+                continue
+            try:
+                said = json.loads(text)
+            except ValueError:
+                continue
+            if not isinstance(said, dict):
+                continue
+            if isinstance(said.get("want"), list):
+                viewer.topics = topics_there_are(said["want"])
+                hub.want()
+            if isinstance(said.get("ask"), list):
+                if len(asking) >= MOST_ASKED:
+                    viewer.answer(said.get("id"), fail="too many commands wait for their answers")
+                    continue
+                task = asyncio.create_task(_ask(hub, viewer, said["ask"], said.get("id"), is_local(socket.scope)))
+                asking.add(task)
+                task.add_done_callback(asking.discard)
+    except (WebSocketDisconnect, KeyError, RuntimeError):  # KeyError: it sent bytes
+        pass
+    finally:
+        hub.remove(viewer)
+        sending.cancel()
+        for task in asking:
+            task.cancel()
+
+
+async def _send(socket: WebSocket, viewer: Viewer) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+        while True:
+            for message in await viewer.next():
+                if isinstance(message, bytes):
+                    await socket.send_bytes(message)
+                else:
+                    await socket.send_text(message)
+
+
+async def _ask(hub: Hub, viewer: Viewer, asked: list[Any], to: object, is_from_here: bool) -> None:
+    """Passes one command on to the engine, checked, and its answer back."""
+    try:
+        command = COMMANDS.get(str(asked[0])) if asked else None
+        if command is None or not command.is_answered or "subscribe" in command.address:
+            raise CommandFailed(f"no such command: {str(asked[:1])[:80]}")
+        if command.address.startswith(ONLY_FROM_HERE) and not is_from_here:
+            raise CommandFailed("only a page on the instrument's own computer may ask for this")
+        arguments = command.check([one for one in asked[1:] if isinstance(one, str | int | float)])
+        viewer.answer(to, done=await hub.ask(command.address, *arguments))
+    except (CommandFailed, NoAnswer, ValueError) as error:
+        viewer.answer(to, fail=str(error))

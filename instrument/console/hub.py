@@ -1,0 +1,248 @@
+"""What the console knows of the engine: the newest telemetry, and the state behind it, for every page that is open.
+
+One UDP socket hears the engine. It asks for the topics some page wants, and for none while no page
+is open. Whatever moves is kept only until it is handed on, newest wins; the state (status, routes,
+takes) is asked for anew when the engine says that it changed.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from instrument import osc
+from instrument.client import CommandFailed, NoAnswer
+from instrument.console.takes import take_rows
+from instrument.console.viewer import Moving, Viewer
+from instrument.protocol import TOPICS, Value
+from instrument.takes import TakesError
+
+log = logging.getLogger(__name__)
+
+ALWAYS = ("frame", "prediction", "control", "source", "latency", "training", "coaching", "recording", "changes")
+"""Topics that are small: subscribed to as long as a page is open. Pages ask for the others."""
+RENEW_S = 3.0
+GONE_S = 1.5
+"""Without a word for so long, after having asked twice, the engine is gone."""
+STATUS_EVERY_S = 2.0
+TICK_S = 0.5
+ANSWER_S = 24 * 3600.0
+"""A command such as a timed recording may take as long as it likes."""
+ASKED_ANEW = {
+    "takes": ("takes", "status"),
+    "patch": ("status", "routes", "takes"),
+    "models": ("status",),
+    "running": ("status",),
+}
+"""What is asked for when the engine says that something changed."""
+
+_TOPIC_OF = {topic[0]: name for name, topic in TOPICS.items()}
+
+
+class Hub(asyncio.DatagramProtocol):
+    """The console's end of the protocol. Lives in one asyncio loop; `run` until cancelled."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.engine = (host, port)
+        self.state: dict[str, Any] = {"engine": "starting"}
+        """The newest of everything that changes now and then, by name; every new page begins with it."""
+        self._viewers: set[Viewer] = set()
+        self._moving = Moving()
+        self._latency: dict[str, tuple[float, float]] = {}
+        self._transport: asyncio.DatagramTransport | None = None
+        self._heard_at_s = 0.0
+        self._subscribed: tuple[frozenset[str], float] = (frozenset(), 0.0)
+        self._due = {"status", "routes", "takes"}
+        self._status_at_s = 0.0
+        self._bell = asyncio.Event()
+
+    # Pages
+
+    def add(self, viewer: Viewer) -> None:
+        """A page has opened: it gets the state now, and what moves from now on."""
+        self._viewers.add(viewer)
+        viewer.state(self.state)
+        self._bell.set()
+
+    def remove(self, viewer: Viewer) -> None:
+        self._viewers.discard(viewer)
+        self._bell.set()
+
+    def want(self) -> None:
+        """Some page wants other topics than before."""
+        self._bell.set()
+
+    async def ask(self, address: str, *arguments: Value, timeout_s: float = ANSWER_S) -> list[Value]:
+        """Sends a command, from a port of its own, and gives what its `/done` carries.
+
+        Raises CommandFailed with the reason, or NoAnswer.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Value]] = loop.create_future()
+        try:
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Answer(address, answer), remote_addr=self.engine
+            )
+        except OSError as error:
+            raise NoAnswer(str(error)) from None
+        try:
+            transport.sendto(osc.encode(address, arguments))
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            raise NoAnswer(f"no answer to {address} within {timeout_s:g} s") from None
+        finally:
+            transport.close()
+
+    # The engine
+
+    async def run(self) -> None:
+        """Subscribes, renews, asks for state that has changed, notices that the engine is gone or back."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self.engine)
+        asking = asyncio.create_task(self._keep_state())
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._bell.wait(), TICK_S)
+                self._bell.clear()
+                self._subscribe(loop.time())
+                if self._viewers and loop.time() - self._heard_at_s > GONE_S:
+                    self._set_engine("gone")
+        finally:
+            asking.cancel()
+            self._transport.close()
+
+    def _subscribe(self, now_s: float) -> None:
+        assert self._transport is not None
+        wanted = frozenset[str]()
+        if self._viewers:
+            wanted = frozenset(ALWAYS).union(*(viewer.topics for viewer in self._viewers)) & TOPICS.keys()
+        topics, renewed_at_s = self._subscribed
+        is_here = self.state["engine"] == "here"
+        if wanted == topics and (not wanted or (is_here and now_s - renewed_at_s < RENEW_S)):
+            return
+        if wanted and not topics:
+            self._heard_at_s = now_s  # nobody listened, so nothing was missed
+            self._due |= {"status", "routes", "takes"}
+        self._subscribed = (wanted, now_s)
+        command = ("/instrument/subscribe", sorted(wanted)) if wanted else ("/instrument/unsubscribe", [])
+        self._transport.sendto(osc.encode(*command))
+
+    def datagram_received(self, datagram: bytes, _: object) -> None:
+        try:
+            messages = osc.decode(datagram)
+        except osc.OscError:
+            return
+        self._heard_at_s = asyncio.get_running_loop().time()
+        self._set_engine("here")
+        for address, values in messages:
+            if (topic := _TOPIC_OF.get(address)) is not None:
+                self._take(topic, values)
+
+    def error_received(self, _: Exception) -> None:
+        self._set_engine("gone")  # the port is closed
+
+    def _take(self, topic: str, values: tuple[Value, ...]) -> None:
+        match topic:
+            case "frame":
+                self._moving.frame = (int(values[0]), int(values[1]))
+                for viewer in self._viewers:
+                    viewer.move(self._moving)
+                self._moving = Moving()
+            case "prediction":
+                self._moving.predictions[str(values[0])] = values[1:]
+            case "control":
+                self._moving.controls.append(values)
+            case "landmarks":
+                self._moving.blobs[str(values[0])] = bytes(values[1])  # type: ignore[arg-type]
+            case "features":
+                self._moving.blobs["features"] = bytes(values[0])  # type: ignore[arg-type]
+            case "preview":
+                picture = Moving(picture=int(values[0]), blobs={"preview": bytes(values[1])})  # type: ignore[arg-type]
+                for viewer in self._viewers:
+                    viewer.move(picture)
+            case "latency":
+                self._latency[str(values[0])] = (float(values[1]), float(values[2]))
+                if values[0] == "beyond_tracking":  # the last of them
+                    self._set("latency", dict(self._latency))
+            case "coaching":
+                self._set("coaching", json.loads(str(values[0])))
+            case "changes":
+                self._due |= set(ASKED_ANEW.get(str(values[0]), ()))
+            case _:
+                self._set(topic, list(values))
+
+    def _set_engine(self, state: str) -> None:
+        if self.state["engine"] != state:
+            self._set("engine", state)
+            if state == "here":
+                self._due |= {"status", "routes", "takes"}
+            self._bell.set()
+
+    def _set(self, name: str, value: Any) -> None:
+        self.state[name] = value
+        for viewer in self._viewers:
+            viewer.state({name: value})
+
+    # The state behind
+
+    async def _keep_state(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(0.1)
+            if not self._viewers or self.state["engine"] != "here":
+                continue
+            if loop.time() - self._status_at_s > STATUS_EVERY_S:
+                self._due.add("status")
+            due, self._due = self._due, set()
+            for name in sorted(due):  # routes, status, takes
+                try:
+                    await self._refresh(name)
+                except (NoAnswer, CommandFailed, TakesError, OSError, ValueError, KeyError) as error:
+                    log.debug("%s: %s", name, error)
+                    self._due.add(name)
+
+    async def _refresh(self, name: str) -> None:
+        if name == "takes":
+            project = Path(self.state["status"]["project"])
+            self._set("takes", await asyncio.to_thread(take_rows, project))
+            return
+        answer = await self.ask(f"/instrument/{name}", timeout_s=2.0)
+        found = json.loads(str(answer[0]))
+        if name == "status":
+            self._status_at_s = asyncio.get_running_loop().time()
+            if found["project"] != self.state.get("status", {}).get("project"):
+                self._due.add("takes")
+            if self.state.get("coaching") != found["coaching"]:
+                self._set("coaching", found["coaching"])
+        self._set(name, found)
+
+
+class _Answer(asyncio.DatagramProtocol):
+    """Waits for the answer to one command."""
+
+    def __init__(self, address: str, answer: "asyncio.Future[list[Value]]") -> None:
+        self._address = address
+        self._answer = answer
+
+    def datagram_received(self, datagram: bytes, _: object) -> None:
+        with contextlib.suppress(osc.OscError):
+            for address, values in osc.decode(datagram):
+                if self._answer.done() or not values or values[0] != self._address:
+                    continue
+                if address == "/done":
+                    self._answer.set_result(list(values[1:]))
+                elif address == "/fail":
+                    self._answer.set_exception(CommandFailed(str(values[1]) if len(values) > 1 else "no reason given"))
+
+    def error_received(self, _: Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(NoAnswer("the engine does not answer; it is started again by itself"))
+
+
+def topics_there_are(topics: Iterable[object]) -> frozenset[str]:
+    """Those of them that can be subscribed to."""
+    return frozenset(str(one) for one in topics) & TOPICS.keys()

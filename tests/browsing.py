@@ -1,0 +1,112 @@
+"""The console's page in a real Chromium, served by a real `instrument play`."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psutil
+from clients import PATIENCE_S, free_tcp_port, free_udp_port, require_client, wait_until
+
+from instrument.client import Client
+from instrument.protocol import Value
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""So that it runs without a screen and asks nobody on the network."""
+WHO = {"engine": "instrument.engine_process", "console": "instrument.console.process"}
+
+
+class Program:
+    """`instrument play` with its page, as a user starts it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_udp_port()
+        command = [sys.executable, "-m", "instrument", "play", str(folder), "--no-browser"]
+        command += ["--in-port", str(self.port), "--out", f"127.0.0.1:{free_udp_port()}"]
+        self.process = subprocess.Popen(
+            [*command, "--console-port", str(free_tcp_port()), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.lines: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Where the page is, without the last slash; waits until it is there."""
+        wait_until(lambda: self._said_url() or self.process.poll() is not None, "the link to the page")
+        assert self._said_url(), "\n".join(self.lines)
+        return self._said_url()
+
+    def child(self, name: str) -> psutil.Process | None:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children():
+                if WHO[name] in child.cmdline():
+                    return child
+        return None
+
+    def kill(self, name: str) -> None:
+        """Kills that process, and returns when it is gone."""
+        child = self.child(name)
+        assert child is not None
+        child.kill()
+        wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, f"the {name} to die")
+
+    def ask(self, address: str, *arguments: Value) -> list[Value]:
+        with Client(port=self.port) as client:
+            return client.ask(f"/instrument/{address}", *arguments, timeout_s=PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+    def _said_url(self) -> str:
+        found = (re.search(r"page +(http://\S+?)/?$", line) for line in list(self.lines))
+        return next((match[1] for match in found if match), "")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            self.lines.extend(line.decode(errors="replace").rstrip() for line in iter(stream.readline, b""))
+
+
+@contextlib.contextmanager
+def chromium(*switches: str) -> Iterator["Browser"]:
+    """Chromium without a screen, from the system."""
+    require_client("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*SWITCHES, *switches])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_page(browser: "Browser", url: str, *, width_px: int = 1440, height_px: int = 900) -> "Page":
+    """A page of its own profile, which fails the test that closes it if a script failed in it."""
+    page = browser.new_page(viewport={"width": width_px, "height": height_px})
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.goto(url)
+    return page
