@@ -101,6 +101,9 @@ async def _serve(socket: WebSocket, hub: Hub) -> None:
         sending.cancel()
         for task in asking:
             task.cancel()
+        if viewer.is_recording:  # nobody holds the card any more
+            with contextlib.suppress(CommandFailed, NoAnswer):
+                await hub.ask("/instrument/record/stop", timeout_s=5.0)
 
 
 async def _send(socket: WebSocket, viewer: Viewer) -> None:
@@ -121,6 +124,8 @@ async def _ask(hub: Hub, viewer: Viewer, asked: list[Any], to: object, is_from_h
             raise CommandFailed(f"no such command: {str(asked[:1])[:80]}")
         if command.address.startswith(ONLY_FROM_HERE) and not is_from_here:
             raise CommandFailed("only a page on the instrument's own computer may ask for this")
+        if command.address in ("/instrument/record", "/instrument/record/stop"):
+            viewer.is_recording = command.address == "/instrument/record"
         arguments = command.check([one for one in asked[1:] if isinstance(one, str | int | float)])
         viewer.answer(to, done=await hub.ask(command.address, *arguments))
     except (CommandFailed, NoAnswer, ValueError) as error:

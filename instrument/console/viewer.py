@@ -65,6 +65,8 @@ class Viewer:
     def __init__(self) -> None:
         self.topics: frozenset[str] = frozenset()
         """What this page wants besides what all get."""
+        self.is_recording = False
+        """Whether this page began a recording that it has not ended."""
         self._moving: Moving | None = None
         self._state: dict[str, Any] = {}
         self._answers: list[str] = []

@@ -2,5 +2,9 @@
 
 from instrument.console.frame import Page
 from instrument.console.pages.stage import stage
+from instrument.console.pages.teach import teach
 
-PAGES = (Page(path="/", title="Stage", build=stage),)
+PAGES = (
+    Page(path="/", title="Stage", build=stage),
+    Page(path="/teach", title="Teach", build=teach),
+)

@@ -15,5 +15,5 @@ define("panic-button", (element) => {
   const ask = (...command) => live.ask(...command).catch((error) => console.warn(error.message));
   button.onclick = () => (isRunning() ? ask("/instrument/panic") : ask("/instrument/run", 1));
   show();
-  return [live.on("state", show), onKey("escape", () => ask("/instrument/panic"))];
+  return [live.on("state", show), onKey(".", () => ask("/instrument/panic"))];
 });

@@ -6,10 +6,10 @@ import { look, outputs } from "./accents.js";
 
 define("recognised", (element) => {
   const mark = make("span", { class: "recognised-mark", "aria-hidden": "true" });
-  const word = make("span", { class: "recognised-word" });
+  const word = make("span", { class: "recognised-word", role: "status" });
   const bar = make("div", { class: "recognised-bar" }, make("div"));
   const sure = make("p", { class: "recognised-sure" });
-  element.setAttribute("role", "status");
+  element.setAttribute("role", "group");
   element.setAttribute("aria-label", t("recognised"));
   element.append(make("p", { class: "recognised-said" }, mark, word), bar, sure);
   let shown = "";

@@ -1,0 +1,18 @@
+"""Where the instrument is shown what each posture should do."""
+
+from instrument.console.components.camera_view import camera_view
+from instrument.console.components.class_cards import class_cards
+from instrument.console.components.coaching import coaching
+from instrument.console.components.recognised import recognised
+from instrument.console.components.takes_strip import takes_strip
+from instrument.console.components.training import training
+
+
+def teach() -> None:
+    """The performer, cards to hold for recording, what came of it, and every take."""
+    camera_view()
+    recognised()
+    class_cards()
+    training()
+    coaching()
+    takes_strip()

@@ -1,0 +1,224 @@
+// <instrument-class-cards [output]>: hold a card, or its key, and what is seen meanwhile is recorded for that class.
+//
+// A press shorter than a blink holds the card for you: press again to end it.
+
+import { live, t } from "./live.js";
+import { define, isTyping, make } from "./element.js";
+import { look, outputs } from "./accents.js";
+
+const TAP_MS = 250;
+
+define("class-cards", (element) => {
+  element.classList.add("panel");
+  const groups = make("div", { class: "card-groups" });
+  const said = make("p", { class: "card-said", role: "status" }, t("cards_how"));
+  element.append(said, groups);
+  let cards = [];
+  let described = "";
+  let held = null; // {card, since, isLatched, started}
+  const targets = {}; // of continuous outputs, as their sliders stand
+  const alongs = {}; // whether a continuous output is taught along with every class
+
+  const say = (text, isBad = false) => {
+    said.textContent = text;
+    said.classList.toggle("bad", isBad);
+  };
+
+  const begin = (card) => {
+    if (held) return;
+    const pairs = card.pairs();
+    held = { card, since: performance.now(), isLatched: false, started: live.ask("/instrument/record", ...pairs) };
+    const mine = held;
+    card.button.classList.add("recording");
+    card.button.setAttribute("aria-pressed", "true");
+    say(t("cards_recording", { what: card.name }));
+    mine.started.catch((error) => {
+      if (held === mine) held = null;
+      let_go(card);
+      say(error.message, true);
+    });
+  };
+
+  const let_go = (card) => {
+    card.button.classList.remove("recording");
+    card.button.setAttribute("aria-pressed", "false");
+    card.time.textContent = "";
+  };
+
+  const end = async () => {
+    if (!held) return;
+    const { card, started } = held;
+    held = null;
+    let_go(card);
+    try {
+      await started;
+      say(t("cards_saving"));
+      const [take, frames] = await live.ask("/instrument/record/stop");
+      say(t("cards_recorded", { take, frames, what: card.name }));
+    } catch (error) {
+      say(error.message, true);
+    }
+  };
+
+  const release = () => {
+    if (!held || held.isLatched) return;
+    if (performance.now() - held.since < TAP_MS) {
+      held.isLatched = true;
+      say(t("cards_latched", { what: held.card.name }));
+    } else end();
+  };
+
+  const press = (card) => (held?.isLatched ? end() : begin(card));
+
+  const cardOf = (name, { accent, mark }, pairs, key) => {
+    const takes = make("span", { class: "card-takes" });
+    const time = make("span", { class: "card-time" });
+    const button = make(
+      "button",
+      { class: "card", style: `--accent: ${accent}`, "aria-pressed": "false", "aria-keyshortcuts": key ?? false, title: t("card_about") },
+      make("span", { class: "card-key", "aria-hidden": "true" }, key ?? ""),
+      make("span", { class: "card-mark", "aria-hidden": "true" }, mark),
+      make("span", { class: "card-name" }, name),
+      takes,
+      time,
+    );
+    button.dataset.name = name;
+    const card = { name, button, takes, time, pairs, key };
+    button.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      event.preventDefault();
+      button.focus();
+      button.setPointerCapture(event.pointerId);
+      press(card);
+    });
+    button.addEventListener("pointerup", release);
+    button.addEventListener("pointercancel", release);
+    button.addEventListener("contextmenu", (event) => event.preventDefault());
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== " " && event.key !== "Enter") return;
+      event.preventDefault();
+      if (!event.repeat) press(card);
+    });
+    button.addEventListener("keyup", (event) => (event.key === " " || event.key === "Enter") && release());
+    cards.push(card);
+    return button;
+  };
+
+  const build = () => {
+    const only = element.getAttribute("output");
+    const shown = outputs().filter((one) => !only || one.name === only);
+    const description = JSON.stringify(shown.map((one) => [one.name, one.kind, one.range, one.shown?.map((each) => each.name)]));
+    if (description !== described) {
+      described = description;
+      cards = [];
+      groups.replaceChildren(...shown.map((one) => (one.kind === "continuous" ? sliderGroup(one) : classGroup(one))));
+    }
+    for (const card of cards) {
+      const [output, target] = card.pairs();
+      const count = (live.state.takes ?? []).filter((take) => isShownBy(take, output, target, card.isContinuous)).length;
+      card.takes.textContent = count === 1 ? t("card_take") : t("card_takes", { count });
+    }
+  };
+
+  const along = () => Object.entries(alongs).flatMap(([name, is]) => (is ? [name, targets[name]] : []));
+
+  const classGroup = (output) => {
+    const made = output.shown.map((one) => {
+      const key = cards.length < 9 ? String(cards.length + 1) : undefined;
+      return cardOf(one.name, one, () => [output.name, one.name, ...along()], key);
+    });
+    const field = make("input", { placeholder: t("card_new"), "aria-label": t("card_new"), maxlength: 40 });
+    const add = make(
+      "form",
+      {
+        class: "card-new",
+        onsubmit: async (event) => {
+          event.preventDefault();
+          const name = field.value.trim();
+          if (!name) return;
+          try {
+            await live.ask("/instrument/output/classes", output.name, ...output.shown.map((one) => one.name), name);
+            field.value = "";
+          } catch (error) {
+            say(error.message, true);
+          }
+        },
+      },
+      field,
+      make("button", {}, t("card_add")),
+    );
+    return make("section", { "aria-label": output.name }, make("h2", {}, output.name), make("div", { class: "cards" }, ...made, add));
+  };
+
+  const sliderGroup = (output) => {
+    targets[output.name] ??= output.high;
+    const shown = make("output", {}, shortNumber(targets[output.name]));
+    const slider = make("input", {
+      type: "range", min: output.low, max: output.high, step: (output.high - output.low) / 100, value: targets[output.name],
+      "aria-label": t("slider_about", { output: output.name }), style: `--accent: ${output.accent}`,
+    });
+    slider.value = targets[output.name];
+    slider.addEventListener("input", () => {
+      targets[output.name] = Number(slider.value);
+      shown.textContent = shortNumber(targets[output.name]);
+    });
+    const key = cards.length < 9 ? String(cards.length + 1) : undefined;
+    const button = cardOf(t("slider_record"), output, () => [output.name, targets[output.name]], key);
+    cards[cards.length - 1].isContinuous = true;
+    const box = make("input", { type: "checkbox", onchange: () => (alongs[output.name] = box.checked) });
+    box.checked = alongs[output.name] ?? false;
+    return make(
+      "section",
+      { "aria-label": output.name },
+      make("h2", {}, output.name),
+      make("div", { class: "slider-card" }, make("div", { class: "slider" }, slider, shown), button),
+      make("label", { class: "along" }, box, t("slider_along")),
+    );
+  };
+
+  const onKeyDown = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    const card = cards.find((one) => one.key === event.key);
+    if (!card) return;
+    event.preventDefault();
+    if (!event.repeat) press(card);
+  };
+  const onKeyUp = (event) => held && event.key === held.card.key && release();
+  const onBlur = () => held && !held.isLatched && end();
+  window.addEventListener("keydown", onKeyDown);
+  window.addEventListener("keyup", onKeyUp);
+  window.addEventListener("blur", onBlur);
+  const clock = setInterval(() => {
+    if (held) held.card.time.textContent = `${((performance.now() - held.since) / 1000).toFixed(1)} s`;
+  }, 100);
+  build();
+  return [
+    () => window.removeEventListener("keydown", onKeyDown),
+    () => window.removeEventListener("keyup", onKeyUp),
+    () => window.removeEventListener("blur", onBlur),
+    () => clearInterval(clock),
+    () => end(),
+    live.on("state", ({ name }) => (name === "status" || name === "takes") && build()),
+    live.on("link", (isThere) => {
+      if (isThere || !held) return;
+      let_go(held.card);
+      held = null;
+    }),
+    live.on("frame", ({ predictions }) => {
+      for (const card of cards) {
+        if (card.isContinuous) continue;
+        const [output, target] = card.pairs();
+        const seen = predictions[output];
+        card.button.classList.toggle("seen", Boolean(seen) && seen[0] === target);
+      }
+    }),
+  ];
+});
+
+function isShownBy(take, output, target, isContinuous) {
+  return take.kind === "take" && output in take.targets && (isContinuous || String(take.targets[output]) === String(target));
+}
+
+function shortNumber(value) {
+  return Number(value).toFixed(2);
+}
