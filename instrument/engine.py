@@ -26,7 +26,7 @@ from instrument.mapping import RouteMap
 from instrument.midi import Midi
 from instrument.models.trained import ModelError, TrainedModel, load_model
 from instrument.outputs import Outputs
-from instrument.patch import Patch, read_patch
+from instrument.patch import NO_CLASS, Patch, read_patch
 from instrument.predictor import Predictor
 from instrument.preview import Previews
 from instrument.project import Project
@@ -515,6 +515,8 @@ class Engine:
                     "backend_us": dict(one.backend_us),
                     "backends_refused": dict(one.backends_refused),
                     "drift": dict(one.drift) if one.drift else None,
+                    "least_familiarity": one.least_familiarity,
+                    "rehearsal": dict(one.rehearsal) if one.rehearsal else None,
                 }
                 for output, one in zip(self.patch.outputs, self.predictor.status(), strict=True)
             ],
@@ -735,7 +737,9 @@ class Engine:
         if telemetry.is_wanted("prediction"):
             for name, one in prediction.outputs.items():
                 if isinstance(one, ClassPrediction):
-                    telemetry.publish("prediction", name, one.classes[one.best], float(one.confidences[one.best]))
+                    said = NO_CLASS if one.is_none else one.classes[one.best]
+                    familiar = () if one.familiarity is None else (one.familiarity,)
+                    telemetry.publish("prediction", name, said, float(one.confidences[one.best]), *familiar)
                 else:
                     telemetry.publish("prediction", name, one.value)
         if telemetry.is_wanted("landmarks"):

@@ -5,7 +5,8 @@ or the class decided on. What a route remembers lives in its own small object he
 opens no socket and no port, and knows no clock but the `now_s` it is given.
 
 When the body is lost a route holds for `hold_s`, then does what its patch says: lets go (note off,
-no class, the low end), holds on, or sends a value. A body that returns resumes at once.
+no class, the low end), holds on, or sends a value. A body that returns resumes at once. What is none of the classes
+counts as another class, `none`: notes end, levels fall, without waiting.
 """
 
 import math
@@ -14,12 +15,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from instrument.patch import Output, Patch, Route, WhenLost
-from instrument.signals import ContinuousPrediction, Control, MidiSend, OscSend, Prediction
+from instrument.patch import NO_CLASS, Output, Patch, Route, WhenLost
+from instrument.signals import ClassPrediction, ContinuousPrediction, Control, MidiSend, OscSend, Prediction
 
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE = 0x80, 0x90, 0xB0, 0xC0
-NO_CLASS = "none"
-"""Sent as the class when the decided class is gone."""
 
 Note = tuple[str, int, int]
 """Destination, channel 0..15, note number."""
@@ -44,9 +43,10 @@ class RouteMap:
         controls: list[Control] = []
         if self._wekinator is not None:
             controls += self._wekinator.update(seen, self.wekinator_values)
+        _reject(prediction, seen)
         for index, route in enumerate(self._routes):
             if index not in self._muted:
-                controls += route.update(seen.get(route.output), now_s)
+                controls += route.update(seen.get(route.source), now_s)
         return controls
 
     def mute(self, indices: Collection[int]) -> list[Control]:
@@ -103,11 +103,27 @@ def _seen(prediction: Prediction) -> dict[str, Seen]:
     return seen
 
 
+def _reject(prediction: Prediction, seen: dict[str, Seen]) -> None:
+    """Has what is none of its classes say so to routes, and adds how familiar it is and how far an ensemble disagrees.
+
+    Wekinator knows no such thing: its outputs come before.
+    """
+    for name in list(seen):
+        output = prediction.outputs[name]
+        if output.disagreement is not None:
+            seen[f"{name} disagreement"] = output.disagreement
+        if isinstance(output, ClassPrediction):
+            if output.familiarity is not None:
+                seen[f"{name} familiarity"] = output.familiarity
+            if output.is_none:
+                seen[name] = {**dict.fromkeys(output.classes, 0.0), NO_CLASS: 1.0}
+
+
 def _routed(route: Route, patch: Patch, sounding: "Counter[Note]") -> "_LevelRoute | _NoteRoute | _ClassRoute":
     output = patch.output(route.output)
     if route.midi == "note":
         return _NoteRoute(route, sounding)
-    if output.kind == "class" and route.class_name is None:
+    if output.kind == "class" and route.class_name is None and route.value == "said":
         return _ClassRoute(route, output)
     return _LevelRoute(route, output)
 
@@ -133,9 +149,10 @@ class _LevelRoute:
     """One class's confidence or a continuous value -> an OSC float or a MIDI controller."""
 
     def __init__(self, route: Route, output: Output) -> None:
-        self.output = route.output
+        self.source = route.output if route.value == "said" else f"{route.output} {route.value}"
         self._route = route
-        self._input_low, self._input_high = (0.0, 1.0) if route.class_name else (output.low, output.high)
+        is_share = route.class_name is not None or route.value != "said"
+        self._input_low, self._input_high = (0.0, 1.0) if is_share else (output.low, output.high)
         self._absence = _Absence(route.when_lost.hold_s)
         self._lost_target = _stand_in(route.when_lost, released=route.low)
         self._target: float | None = None
@@ -197,7 +214,7 @@ class _NoteRoute:
     """One class's presence -> a MIDI note, sounding as long as the class is there."""
 
     def __init__(self, route: Route, sounding: "Counter[Note]") -> None:
-        self.output = route.output
+        self.source = route.output
         self._route = route
         self._note: Note = (route.destination, route.channel, route.number)
         self._sounding = sounding
@@ -256,7 +273,7 @@ class _ClassRoute:
     """
 
     def __init__(self, route: Route, output: Output) -> None:
-        self.output = route.output
+        self.source = route.output
         self._route = route
         self._classes = output.classes
         self._absence = _Absence(route.when_lost.hold_s)

@@ -26,6 +26,11 @@ OFFERED_NUMBER_FEATURES = ("number_path", "number_shape")
 FEATURE_GROUPS = POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES
 
 DEFAULT_OSC = ("127.0.0.1", 12000)
+ROUTE_VALUES = ("said", "familiarity", "disagreement")
+REJECTED = 0.05
+"""Share of true gestures that `reject = true` gives up to keep strangers out."""
+NO_CLASS = "none"
+"""What a class output says of a frame that is none of its classes."""
 PAGE = "page"
 """The destination that is always there: the voice in the console's page."""
 
@@ -104,6 +109,10 @@ class Output:
     """Of the weights that are played: 8, or 4 where that is not heard."""
     insist: bool = False
     """Whether 4 bits are played even where they are heard."""
+    reject: float = 0.0
+    """Share of true gestures 0..1 given up so that strangers are none of the classes; 0 rejects nothing."""
+    disagreement: bool = False
+    """Whether a small ensemble learns the same, so that routes can send how far it disagrees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +152,8 @@ class Route:
     source: str
     output: str
     class_name: str | None = None
+    value: str = "said"
+    """What of it: `said` (a class and its confidence, or a value), `familiarity` or `disagreement`."""
     destination: str = "out"
     osc: str | None = None
     """OSC address."""
@@ -363,6 +374,8 @@ def _output(table: "_Table", listen: Listen) -> Output:
         seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
         bits=table.integer("bits", default=8, low=4, high=8),
         insist=table.boolean("insist", default=False),
+        reject=_reject(table, is_default=not listen.is_numbers),
+        disagreement=table.boolean("disagreement", default=False),
     )
     if output.bits not in (4, 8):
         table.fail_key("bits", str(output.bits), "8 or 4")
@@ -374,6 +387,15 @@ def _output(table: "_Table", listen: Listen) -> Output:
         table.fail_key("features", "no feature group", f"at least one of {', '.join(groups)}")
     table.end()
     return output
+
+
+def _reject(table: "_Table", *, is_default: bool) -> float:
+    given = table.take("reject", default=is_default)
+    if isinstance(given, bool):
+        return REJECTED if given else 0.0
+    if not isinstance(given, int | float) or not 0.0 <= given <= 0.5:
+        table.fail_key("reject", repr(given), "true, false, or a share of true gestures 0..0.5")
+    return float(given)
 
 
 def _destination(table: "_Table") -> Destination:
@@ -415,13 +437,21 @@ def _route(table: "_Table", outputs: tuple[Output, ...], destinations: Mapping[s
         table.fail_key("from", f"a note from '{source}'", "one class, as output.class")
     if midi == "program" and output.kind != "class":
         table.fail_key("from", f"program changes from '{source}'", "a class output")
-    if midi == "cc" and output.kind == "class" and class_name is None:
+    value = table.choice("value", allowed=ROUTE_VALUES, default="said")
+    if value != "said" and (class_name is not None or midi in ("note", "program")):
+        table.fail_key("value", f"the {value} of '{source}'", "an output without a class, to osc or cc")
+    if value == "familiarity" and output.kind != "class":
+        table.fail_key("value", f"the familiarity of '{source}'", "that of a class output")
+    if value == "disagreement" and not output.disagreement:
+        table.fail_key("value", f"the disagreement of '{source}'", "that of an [[output]] with disagreement = true")
+    if midi == "cc" and output.kind == "class" and class_name is None and value == "said":
         table.fail_key("from", f"a controller from '{source}'", "one class, as output.class, or a continuous output")
     low, high = table.range("range", default=(0.0, 127.0 if midi else 1.0))
     route = Route(
         source=source,
         output=output.name,
         class_name=class_name,
+        value=value,
         destination=destination,
         osc=osc,
         midi=midi,
@@ -453,8 +483,9 @@ def _resolve(table: "_Table", source: str, outputs: tuple[Output, ...]) -> tuple
             return output, None
         if source.startswith(output.name + ".") and output.kind == "class":
             class_name = source[len(output.name) + 1 :]
-            if output.classes and class_name not in output.classes:
-                table.fail_key("from", f"class '{class_name}'", f"one of {', '.join(output.classes)}")
+            allowed = (*output.classes, *[NO_CLASS] * (output.reject > 0))
+            if output.classes and class_name not in allowed:
+                table.fail_key("from", f"class '{class_name}'", f"one of {', '.join(allowed)}")
             return output, class_name
     names = ", ".join(output.name for output in outputs) or "none: add an [[output]]"
     table.fail_key("from", f"output '{source}'", f"one of {names}; or output.class")

@@ -5,14 +5,17 @@ Knows models and the patch's outputs, not where models come from nor what predic
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instrument.features import feature_columns, feature_fingerprint, feature_names, is_optional
+from instrument.gate import Gate
 from instrument.kernels import cpu
+from instrument.models.familiarity import FrameFamiliarity, units_of
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch
 from instrument.signals import ClassPrediction, ContinuousPrediction, Features, FloatArray, Prediction
@@ -39,6 +42,10 @@ class ModelStatus:
     """Of its weights."""
     drift: Mapping[str, float] | None = None
     """How far that puts its controls from those of the exact weights, of their range: `rms`, `worst_jump`."""
+    least_familiarity: float | None = None
+    """0..1: what is less familiar is none of its classes; None where nothing is rejected."""
+    rehearsal: Mapping[str, Any] | None = None
+    """What the rehearsal that set it found."""
 
 
 def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
@@ -66,6 +73,8 @@ def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
     unknown = [name for name in model.classes if output.classes and name not in output.classes]
     if unknown:
         return f"the model knows '{unknown[0]}', but the patch allows {', '.join(output.classes)}; {again}"
+    if output.disagreement and not model.ensemble:
+        return f"the patch asks for `disagreement`, for which the model has no ensemble; {again}"
     if model.kind == "continuous" and (model.low, model.high) != (output.low, output.high):
         return (
             f"the model learned the range {model.low:g}..{model.high:g}, "
@@ -95,7 +104,7 @@ class Predictor:
                 names = feature_names(self._patch)
                 place = {name: column for column, name in enumerate(names)}
                 columns = np.array([place[name] for name in model.feature_names], dtype=np.intp)
-                runners.append(_Runner(model, columns, len(names)))
+                runners.append(_Runner(model, output, columns, len(names)))
             status[output.name] = ModelStatus(
                 output=output.name,
                 kind=output.kind,
@@ -105,6 +114,8 @@ class Predictor:
                 reason=reason,
                 bits=model.network.bits if model else None,
                 drift=model.training.get("drift") if model else None,
+                least_familiarity=least_familiarity(model, output) if model else None,
+                rehearsal=model.rehearsal if model else None,
             )
         self._status = status
         self._runners = tuple(runners)
@@ -122,7 +133,9 @@ class Predictor:
         if is_tracked and values is not None:
             with np.errstate(over="ignore", invalid="ignore"):  # seen in what comes out
                 for runner in self._runners:
-                    if runner.output in self.enabled and (prediction := runner.predict(values)) is not None:
+                    if runner.output not in self.enabled:
+                        continue
+                    if (prediction := runner.predict(values, features.captured_at_s)) is not None:
                         outputs[runner.output] = prediction
         return Prediction(
             frame_number=features.frame_number,
@@ -149,44 +162,17 @@ class Predictor:
         return tuple(described)
 
 
-class EnsemblePredictor:
-    """What several models of one output say together about the values it learns from, and how far they disagree."""
-
-    def __init__(self, models: Sequence[TrainedModel]) -> None:
-        """Raises ValueError when they are not of the same output and shape."""
-        first = models[0]
-        if any(
-            (one.output, one.classes, one.low, one.high, one.feature_names)
-            != (first.output, first.classes, first.low, first.high, first.feature_names)
-            for one in models
-        ):
-            raise ValueError(f"output '{first.output}': its models do not say the same things; train them together")
-        self._model = first
-        self._forward = cpu.EnsembleForward([one.network for one in models])
-
-    def predict(self, values: FloatArray) -> tuple[ClassPrediction | ContinuousPrediction, float] | None:
-        """The mean of what they say, and the largest standard deviation of any control, of its range 0..1.
-
-        None when something is not finite.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            given = self._forward(values)
-        if not np.isfinite(given).all():
-            return None
-        if self._model.classes:
-            given = np.exp(given - given.max(axis=1, keepdims=True))
-            given /= given.sum(axis=1, keepdims=True)
-            disagreement = float(given.std(axis=0).max())
-            return ClassPrediction(classes=self._model.classes, confidences=given.mean(axis=0)), disagreement
-        given = given.clip(0.0, 1.0)
-        value = self._model.low + (self._model.high - self._model.low) * float(given.mean())
-        return ContinuousPrediction(value=value), float(given.std())
+def least_familiarity(model: TrainedModel, output: Output) -> float | None:
+    """Below what familiarity a frame is none of the classes: what the patch says, or more where a rehearsal did."""
+    if model.familiarity is None or not output.reject:
+        return None
+    return max(output.reject, float(model.rehearsal["least"]) if model.rehearsal else 0.0)
 
 
 class _Runner:
     """One model with the buffers it runs in."""
 
-    def __init__(self, model: TrainedModel, columns: NDArray[np.intp], feature_count: int) -> None:
+    def __init__(self, model: TrainedModel, output: Output, columns: NDArray[np.intp], feature_count: int) -> None:
         self.output = model.output
         self._classes = model.classes
         self._low, self._span = model.low, model.high - model.low
@@ -195,12 +181,16 @@ class _Runner:
         self.candidates = cpu.candidates(model.network)
         self.choice = cpu.plain(model.network)
         self._network = model.network
+        self._familiarity = frame_familiarity(model)
+        least = least_familiarity(model, output)
+        self._gate = None if least is None else Gate(least)
+        self._ensemble = cpu.EnsembleForward(model.ensemble) if output.disagreement and model.ensemble else None
 
     def settle(self) -> None:
         """Measures, from another thread, what runs this model fastest; frames go on and then use that."""
         self.choice = cpu.choose(self._network, self.candidates)
 
-    def predict(self, values: FloatArray) -> ClassPrediction | ContinuousPrediction | None:
+    def predict(self, values: FloatArray, now_s: float) -> ClassPrediction | ContinuousPrediction | None:
         if self._columns is not None:
             values = values.take(self._columns, out=self._picked, mode="clip")  # other modes make a copy first
         given = self.choice.forward(values)
@@ -208,13 +198,56 @@ class _Runner:
             value = float(given[0])
             if not math.isfinite(value):
                 return None
-            return ContinuousPrediction(value=self._low + self._span * min(max(value, 0.0), 1.0))
+            value = self._low + self._span * min(max(value, 0.0), 1.0)
+            return ContinuousPrediction(value=value, disagreement=self._disagreement(values))
         highest = given.max()
         if not math.isfinite(highest):
             return None
         confidences = np.exp(given - highest)
         confidences /= confidences.sum()
-        return ClassPrediction(classes=self._classes, confidences=confidences)
+        familiarity = None
+        if self._familiarity is not None:
+            best = int(confidences.argmax())
+            familiarity = self._familiarity(values, best, float(confidences[best]))
+        is_none = self._gate is not None and familiarity is not None and not self._gate.update(familiarity, now_s)
+        return ClassPrediction(
+            classes=self._classes,
+            confidences=confidences,
+            familiarity=familiarity,
+            is_none=is_none,
+            disagreement=self._disagreement(values),
+        )
+
+    def _disagreement(self, values: FloatArray) -> float | None:
+        if self._ensemble is None:
+            return None
+        given = self._ensemble(values)
+        return disagreement(given, is_class=bool(self._classes)) if np.isfinite(given).all() else None
+
+
+def frame_familiarity(model: TrainedModel) -> FrameFamiliarity | None:
+    """What tells how familiar a frame is to that model, if it can."""
+    if model.familiarity is None:
+        return None
+    _, blocks, units = model.familiarity.density.centres.shape
+    network = model.network
+    layers = cpu.dequantised(network)
+    return FrameFamiliarity(
+        model.familiarity, units_of(layers, shift=network.shift, gain=network.gain, blocks=blocks, units=units)
+    )
+
+
+def disagreement(given: FloatArray, *, is_class: bool) -> float:
+    """0..1 for what M networks give (M, C): twice the largest standard deviation of any control, of its range.
+
+    0 is one opinion, 1 as many sure of a thing as of its contrary.
+    """
+    if is_class:
+        given = np.exp(given - given.max(axis=1, keepdims=True))
+        given /= given.sum(axis=1, keepdims=True)
+    else:
+        given = given.clip(0.0, 1.0)
+    return min(1.0, 2.0 * float(given.std(axis=0).max()))
 
 
 def _settle(runners: list[_Runner]) -> None:

@@ -388,8 +388,8 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     ),
     "prediction": (
         "/instrument/prediction",
-        "`output:s class:s confidence:f` or `output:s value:f`",
-        "Every frame, for each output that runs.",
+        "`output:s class:s confidence:f [familiarity:f]` or `output:s value:f`",
+        "Every frame, for each output that runs. `none` is none of its classes; familiarity: 0..1, where it is known.",
     ),
     "features": ("/instrument/features", "`values:b`", "Every frame: float32, little-endian."),
     "landmarks": (

@@ -223,6 +223,12 @@ class ClassPrediction:
 
     classes: tuple[str, ...]
     confidences: FloatArray
+    familiarity: float | None = None
+    """0..1: the share of true gestures at least as strange as this frame; None where nobody can say."""
+    is_none: bool = False
+    """Whether it is none of the classes: too strange to be meant."""
+    disagreement: float | None = None
+    """0..1: how far an ensemble is from one opinion; None without one."""
 
     @property
     def best(self) -> int:
@@ -235,6 +241,8 @@ class ContinuousPrediction:
     """The value an output gives, in the range its patch states."""
 
     value: float
+    disagreement: float | None = None
+    """0..1: how far an ensemble is from one opinion; None without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from instrument.client import Client
-from instrument.patch import Patch, Route
+from instrument.patch import NO_CLASS, Patch, Route
 from instrument.project import Project
 from instrument.protocol import COMMANDS, SECTIONS, Argument, Command, Value
 from instrument.report import answer_text
@@ -193,7 +193,8 @@ class LiveLine:
         words = [f"{one:.2f}" if isinstance(one, float) else str(one) for one in values]
         self._was_heard = True
         if address == "/instrument/prediction":
-            self._seen[words[0]] = " ".join(words[1:])
+            is_none = len(values) == 4 and words[1] == NO_CLASS
+            self._seen[words[0]] = f"{NO_CLASS} (familiarity {words[3]})" if is_none else " ".join(words[1:3])
         elif address == "/instrument/latency" and words[0] == "total":
             self._latency = f"{words[1]} ms from picture to sound"
         elif address == "/instrument/source/state":

@@ -21,9 +21,12 @@ from instrument.features import (
     feature_names,
     with_inputs,
 )
+from instrument.kernels.cpu import dequantised
+from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
+from instrument.models.crossfit import cross_fit, familiarity, temperature, tempered
 from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, TrainingError, fit
-from instrument.models.quantize import Calibration, calibrate
+from instrument.models.quantize import Calibration, calibrate, round_to_nearest
 from instrument.models.trained import TrainedModel, save_model, too_large
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
@@ -349,17 +352,36 @@ def train_output(
         on_progress=lambda progress: on_progress(output.name, progress),
         is_cancelled=is_cancelled,
     )
+    is_class = bool(dataset.classes)
+    crossed = None
+    if is_class or output.disagreement:
+        crossed = cross_fit(dataset.examples, hidden=output.hidden, seed=output.seed, is_cancelled=is_cancelled)
+    cooling = temperature(crossed, dataset.examples, fitted) if crossed is not None and is_class else 1.0
+    fitted = tempered(fitted, cooling)
     packed = calibrate(
         fitted.bare,
         fitted.shift,
         fitted.gain,
         dataset.examples.values,
-        is_class=bool(dataset.classes),
+        is_class=is_class,
         bits=output.bits,
         insist=output.insist,
         seed=output.seed,
         is_cancelled=is_cancelled,
     )
+    familiar = None
+    if crossed is not None and is_class:
+        familiar = familiarity(crossed, dataset.examples, dequantised(packed.network), fitted)
+    ensemble: tuple[PackedNetwork, ...] = ()
+    if crossed is not None and output.disagreement:
+        ensemble = tuple(
+            PackedNetwork(
+                shift=crossed.ensemble.shift,
+                gain=crossed.ensemble.gain,
+                layers=tuple(round_to_nearest(*layer, bits=8) for layer in member),
+            )
+            for member in crossed.ensemble.members
+        )
     return TrainedModel(
         output=output.name,
         kind=output.kind,
@@ -371,11 +393,15 @@ def train_output(
         hidden=tuple(len(biases) for _, biases in fitted.layers[:-1]),
         seed=output.seed,
         network=packed.network,
-        training=_summary(dataset, fitted, packed, clock() - started_s),
+        familiarity=familiar,
+        ensemble=ensemble,
+        training=_summary(dataset, fitted, packed, cooling, familiar is not None, clock() - started_s),
     )
 
 
-def _summary(dataset: Dataset, fitted: Fitted, packed: Calibration, seconds: float) -> dict[str, Any]:
+def _summary(
+    dataset: Dataset, fitted: Fitted, packed: Calibration, cooling: float, is_familiar: bool, seconds: float
+) -> dict[str, Any]:
     """How training went, as JSON keeps it."""
     examples, notes = dataset.examples, [*dataset.notes, *fitted.notes, *packed.notes]
     validation: dict[str, Any] | None = None
@@ -397,6 +423,8 @@ def _summary(dataset: Dataset, fitted: Fitted, packed: Calibration, seconds: flo
                 f"the score{f' of {of}' if of else ''} comes from the end of a single take, which flatters; "
                 "record a second take for an honest one"
             )
+    if dataset.classes and not is_familiar:
+        notes.append("too few frames to tell what is none of these classes, so nothing is rejected; record more takes")
     counts = np.bincount(examples.targets, minlength=len(dataset.classes)) if dataset.classes else ()
     return {
         "examples": len(examples),
@@ -405,6 +433,7 @@ def _summary(dataset: Dataset, fitted: Fitted, packed: Calibration, seconds: flo
         "steps": fitted.steps,
         "loss": round(fitted.loss, 6),
         "validation": validation,
+        "temperature": round(cooling, 4),
         "bits": packed.network.bits,
         "packed_by": packed.method,
         "drift": {"rms": round(packed.drift.rms, 6), "worst_jump": round(packed.drift.worst_jump, 6)},

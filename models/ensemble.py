@@ -21,8 +21,8 @@ from instrument.models.fitting import (
     Recipe,
     TrainingError,
     balanced_draws,
-    balanced_groups,
     recipe_for,
+    with_varied,
 )
 from instrument.models.mlp import parameter_count
 from instrument.models.whitening import standardised
@@ -48,11 +48,13 @@ def fit_ensemble(
     *,
     hidden: tuple[int, ...],
     seeds: Sequence[int],
+    seen: Sequence[NDArray[np.bool_]] | None = None,
     recipe: Recipe | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Ensemble:
     """One member for each seed; the same seed gives the same member, whatever its neighbours.
 
+    `seen` says for each member which examples (N,) it learns from, with their variations; left out: all.
     Raises TrainingError, and Cancelled once `is_cancelled` says so.
     """
     if not len(examples) or not seeds:
@@ -60,14 +62,16 @@ def fit_ensemble(
     recipe = recipe or recipe_for(examples, hidden)
     view = standardised(examples.values)
     shift, gain = view.mean, view.scale
-    values = np.clip((examples.values - shift) * gain, -_FARTHEST, _FARTHEST)
-    targets = _targets(examples, recipe)
     count = len(seeds)
     rngs = [np.random.default_rng(seed) for seed in seeds]
-    groups = balanced_groups(examples)
-    draws = np.stack(
-        [balanced_draws(groups, recipe.steps * BATCH, rng).reshape(recipe.steps, BATCH) for rng in rngs], axis=1
-    )
+    values, groups, origins = with_varied(examples)
+    values = np.clip((values - shift) * gain, -_FARTHEST, _FARTHEST)
+    targets = _targets(examples, recipe)[origins]
+    draws = np.empty((recipe.steps, count, BATCH), dtype=np.intp)
+    for member, rng in enumerate(rngs):
+        rows = np.arange(len(values)) if seen is None else np.flatnonzero(seen[member][origins])
+        drawn = balanced_draws(groups[rows], recipe.steps * BATCH, rng)
+        draws[:, member] = rows[drawn].reshape(recipe.steps, BATCH)
     widths = (values.shape[1], *hidden, targets.shape[1])
     network = BatchedMlps(widths, rngs, is_class=examples.class_count > 0)
     adam = Adam(network.parameters)

@@ -122,6 +122,8 @@ class Fitted:
     loss: float
     """Mean over the last tenth of the steps, noise and smoothing included."""
     steps: int
+    members: int
+    """How many networks stand side by side in it."""
     validation: Validation | None
     notes: tuple[str, ...]
     """What the performer should know, in plain words."""
@@ -220,6 +222,7 @@ def _fit(
         gain=finals[0].view.scale,
         loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
         steps=recipe.steps,
+        members=recipe.members,
         validation=_validation(trial.layers(), unseen, held) if trial else None,
         notes=tuple(notes),
     )
@@ -232,12 +235,8 @@ class _Fit:
         rng = np.random.default_rng([seed, member])
         self._recipe = recipe
         self.view: View = whitened(examples.values) if member else standardised(examples.values)
-        values, groups = examples.values, balanced_groups(examples)
-        targets = examples.targets
-        if examples.variations is not None and examples.variations_of is not None:
-            values = np.concatenate([values, examples.variations])
-            groups = np.concatenate([groups, groups[examples.variations_of]])
-            targets = np.concatenate([targets, targets[examples.variations_of]])
+        values, groups, origins = with_varied(examples)
+        targets = examples.targets[origins]
         self._values = self.view.of(values, farthest=_FARTHEST)
         count, features = self._values.shape
         if examples.class_count:
@@ -294,6 +293,15 @@ def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
     """Whether some hidden layer gives 0 for everything, as ReLU does for good after a step too large."""
     rows = values[:: max(1, len(values) // 1000)]
     return any(not np.any(rows := np.maximum(forward([layer], rows), 0.0)) for layer in layers[:-1])
+
+
+def with_varied(examples: Examples) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:
+    """What is learned from: (M, F) examples and variations; (M,) balanced groups; (M,) which example each shows."""
+    groups, origins = balanced_groups(examples), np.arange(len(examples))
+    if examples.variations is None or examples.variations_of is None:
+        return examples.values, groups, origins
+    origins = np.concatenate([origins, examples.variations_of])
+    return np.concatenate([examples.values, examples.variations]), groups[origins], origins
 
 
 def balanced_groups(examples: Examples) -> NDArray[np.intp]:

@@ -15,8 +15,10 @@ from typing import Any, NoReturn
 import numpy as np
 import safetensors
 import safetensors.numpy
+from numpy.typing import NDArray
 
-from instrument.kernels.packing import PackedNetwork, PackingError, from_tensors, most_bytes
+from instrument.kernels.packing import PackedLinear, PackedNetwork, PackingError, from_tensors, most_bytes
+from instrument.models.familiarity import MOST_FACTORS, Density, Familiarity
 from instrument.models.mlp import parameter_count
 
 FORMAT = 2
@@ -24,6 +26,7 @@ FORMAT = 2
 _MOST_JSON_BYTES = 1 << 24
 _MOST_PARAMETERS = 1 << 26
 _MOST_HEADER_BYTES = 1 << 20
+_MOST_ENSEMBLE = 16
 
 
 class ModelError(Exception):
@@ -48,6 +51,12 @@ class TrainedModel:
     seed: int
     network: PackedNetwork
     """What is played: packed weights, standardisation included."""
+    familiarity: Familiarity | None = None
+    """Of a class output: how like what was recorded a frame is, if enough was recorded to say."""
+    ensemble: tuple[PackedNetwork, ...] = ()
+    """Networks that learned the same and disagree where the takes say too little, where the patch asks for them."""
+    rehearsal: Mapping[str, Any] | None = None
+    """What a rehearsal told: `least`, the familiarity 0..1 below which a frame is none of the classes, and evidence."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """How it was trained, to be shown only: examples, takes, loss, validation, bits, drift, notes."""
 
@@ -60,9 +69,23 @@ class TrainedModel:
     def model_id(self) -> str:
         """16 hexadecimal digits that change with the weights and with what they mean."""
         digest = hashlib.sha256(json.dumps(_meaning(self), sort_keys=True).encode())
-        for array in self.network.tensors().values():
+        for array in self.tensors().values():
             digest.update(array.tobytes())
         return digest.hexdigest()[:16]
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """All its numbers as named arrays."""
+        named = self.network.tensors()
+        if self.familiarity is not None:
+            density = self.familiarity.density
+            named |= {
+                "familiarity.centres": density.centres,
+                "familiarity.factors": density.factors,
+                "familiarity.curve": self.familiarity.curve,
+            }
+        for number, network in enumerate(self.ensemble):
+            named |= {f"ensemble{number}.{name}": array for name, array in network.tensors().items()}
+        return named
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
@@ -70,9 +93,14 @@ def save_model(model: TrainedModel, path: Path) -> None:
 
     Should only one of the two be replaced (power cut), `load_model` notices, as `model_id` covers both.
     """
-    tensors = {name: np.ascontiguousarray(array) for name, array in model.network.tensors().items()}
+    tensors = {name: np.ascontiguousarray(array) for name, array in model.tensors().items()}
     text = json.dumps(
-        {**_meaning(model), "model_id": model.model_id, "training": model.training},
+        {
+            **_meaning(model),
+            "model_id": model.model_id,
+            "rehearsal": model.rehearsal,
+            "training": model.training,
+        },
         indent=1,
         ensure_ascii=False,
         allow_nan=False,
@@ -108,8 +136,13 @@ def load_model(path: Path) -> TrainedModel:
     training = described.get("training")
     if not isinstance(training, dict):
         fields.fail("training", "a table")
+    rehearsal = described.get("rehearsal")
+    if rehearsal is not None and not (isinstance(rehearsal, dict) and _is_share(rehearsal.get("least"))):
+        fields.fail("rehearsal", "null, or a table with a `least` of 0..1")
     feature_names = fields.texts("feature_names")
     widths = (len(feature_names), *hidden, len(classes) or 1)
+    tensors = _read_tensors(path, widths)
+    network = _take_network(path, tensors, "", widths)
     model = TrainedModel(
         output=fields.text("output"),
         kind=kind,
@@ -120,9 +153,14 @@ def load_model(path: Path) -> TrainedModel:
         feature_fingerprint=fields.text("feature_fingerprint"),
         hidden=tuple(hidden),
         seed=fields.integer("seed"),
-        network=_read_network(path, widths),
+        network=network,
+        familiarity=_take_familiarity(path, tensors, widths),
+        ensemble=_take_ensemble(path, tensors, widths),
+        rehearsal=rehearsal,
         training=training,
     )
+    if tensors:
+        raise ModelError(f"{path}: tensors that do not belong there: {', '.join(sorted(tensors)[:5])}; train again")
     if model.model_id != described.get("model_id"):
         raise ModelError(f"{path}: the weights do not belong to the .json beside it; train again")
     return model
@@ -181,39 +219,86 @@ def _read_json(path: Path) -> dict[str, Any]:
     return described
 
 
-def _read_network(path: Path, widths: tuple[int, ...]) -> PackedNetwork:
+def _read_tensors(path: Path, widths: tuple[int, ...]) -> dict[str, NDArray[Any]]:
     if reason := too_large(widths):
         raise ModelError(f"{path}: {reason}")
-    content = _read(path, most_bytes(widths) + _MOST_HEADER_BYTES)
+    density = 4 * (MOST_FACTORS + (widths[-1] + 1) * (widths[0] + sum(widths[1:-1])))
+    content = _read(path, (1 + _MOST_ENSEMBLE) * most_bytes(widths) + density + _MOST_HEADER_BYTES)
     try:
-        tensors = safetensors.numpy.load(content)
+        return dict(safetensors.numpy.load(content))
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not safetensors weights ({error}); train again") from None
+
+
+def _take_network(
+    path: Path, tensors: dict[str, NDArray[Any]], prefix: str, widths: tuple[int, ...], *, is_exact: bool = True
+) -> PackedNetwork:
+    """The network of those names, taken out; not `is_exact`, its hidden layers may be narrower."""
     ends = []
     for name in ("input.shift", "input.gain"):
-        array = tensors.pop(name, None)
+        array = tensors.pop(prefix + name, None)
         if array is None or array.dtype != np.float32 or array.shape != widths[:1]:
             came = "nothing" if array is None else f"{array.dtype} {array.shape}"
-            raise ModelError(f"{path}: {name}: {came}; allowed: float32 {widths[:1]}; train again")
+            raise ModelError(f"{path}: {prefix}{name}: {came}; allowed: float32 {widths[:1]}; train again")
         if not np.isfinite(array).all():
-            raise ModelError(f"{path}: {name} has numbers that are not finite; train again")
+            raise ModelError(f"{path}: {prefix}{name} has numbers that are not finite; train again")
         ends.append(array)
-    layers = []
+    layers: list[PackedLinear] = []
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
-        start = f"layer{index}."
+        start = f"{prefix}layer{index}."
         named = {name[len(start) :]: tensors.pop(name) for name in list(tensors) if name.startswith(start)}
         try:
             layer = from_tensors(named)
         except PackingError as error:
-            raise ModelError(f"{path}: layer {index}: {error}; train again") from None
-        if (layer.inputs, layer.outputs) != (inputs, outputs):
-            raise ModelError(
-                f"{path}: layer {index} is {layer.inputs} x {layer.outputs}; allowed: {inputs} x {outputs}; train again"
-            )
+            raise ModelError(f"{path}: {prefix}layer {index}: {error}; train again") from None
+        is_narrower = not is_exact and layer.outputs <= outputs and index < len(widths) - 2
+        wanted = (inputs if is_exact or not layers else layers[-1].outputs, layer.outputs if is_narrower else outputs)
+        if (layer.inputs, layer.outputs) != wanted:
+            came = f"{layer.inputs} x {layer.outputs}"
+            allowed = f"{wanted[0]} x {wanted[1]}"
+            raise ModelError(f"{path}: {prefix}layer {index} is {came}; allowed: {allowed}; train again")
         layers.append(layer)
-    if tensors:
-        raise ModelError(f"{path}: tensors that do not belong there: {', '.join(sorted(tensors)[:5])}; train again")
     return PackedNetwork(shift=ends[0], gain=ends[1], layers=tuple(layers))
+
+
+def _take_ensemble(path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[int, ...]) -> tuple[PackedNetwork, ...]:
+    networks: list[PackedNetwork] = []
+    while f"ensemble{len(networks)}.input.shift" in tensors and len(networks) < _MOST_ENSEMBLE:
+        prefix = f"ensemble{len(networks)}."
+        networks.append(_take_network(path, tensors, prefix, widths, is_exact=False))
+    if len({network.widths for network in networks}) > 1:
+        raise ModelError(f"{path}: the networks of its ensemble differ in width; train again")
+    return tuple(networks)
+
+
+def _take_familiarity(path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[int, ...]) -> Familiarity | None:
+    taken = {name: tensors.pop(f"familiarity.{name}", None) for name in ("centres", "factors", "curve")}
+    if all(array is None for array in taken.values()):
+        return None
+    centres, factors, curve = taken.values()
+    if centres is None or factors is None or curve is None:
+        raise ModelError(f"{path}: its familiarity is not all there; train again")
+    seen = widths[1] if len(widths) > 2 else widths[0]
+    is_sound = (
+        all(array.dtype == np.float32 and np.isfinite(array).all() for array in (centres, factors, curve))
+        and centres.ndim == 3
+        and len(centres) == widths[-1]
+        and 0 < centres.shape[1] * centres.shape[2] <= seen
+        and seen % centres.shape[1] == 0
+        and factors.shape in {(count, *centres.shape[1:], centres.shape[2]) for count in (1, len(centres))}
+        and curve.ndim == 2
+        and curve.shape[1] == 2
+        and 2 <= len(curve) <= 64
+        and bool((np.diff(curve[:, 0]) > 0).all() and (curve[:, 1] <= 0).all())
+    )
+    if not is_sound:
+        shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (centres, factors, curve))
+        raise ModelError(f"{path}: a familiarity of {shapes} that does not fit the network; train again")
+    return Familiarity(density=Density(centres=centres, factors=factors), curve=curve)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _is_text(value: object) -> bool:

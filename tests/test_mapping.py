@@ -261,6 +261,47 @@ def test_nothing_is_sent_for_a_body_that_never_came() -> None:
     assert play(routes, (0.0, LOST), (100.0, LOST)) == []
 
 
+def stranger(frame: int, **options: object) -> Prediction:
+    """The network says `up`, and it is none of the classes."""
+    said = ClassPrediction(
+        classes=POSTURE.classes,
+        confidences=np.array([0.05, 0.9, 0.05], dtype=np.float32),
+        **{"familiarity": 0.01, "is_none": True, **options},  # type: ignore[arg-type]
+    )
+    return Prediction(frame_number=frame, captured_at_s=0.0, outputs={"posture": said}, is_tracked=True)
+
+
+def test_what_is_none_of_the_classes_ends_their_notes_at_once() -> None:
+    routes = RouteMap(patch(note()))
+    play(routes, (0.0, up(0.9)))
+    assert routes.update(stranger(1), 0.03) == [MidiSend(destination="synth", bytes=(0x82, 60, 0))]
+
+
+def test_what_is_none_of_the_classes_is_decided_on_as_none() -> None:
+    routes = RouteMap(patch(decision(threshold=0.6)))
+    assert routes.update(stranger(0), 0.0) == [OscSend(destination="out", address="/posture", arguments=("none", 1.0))]
+
+
+def test_none_of_the_classes_can_play_a_note_itself() -> None:
+    routes = RouteMap(patch(note("none")))
+    assert routes.update(stranger(0), 0.0) == [MidiSend(destination="synth", bytes=(0x92, 60, 100))]
+    assert play(routes, (0.1, up(0.9))) == [MidiSend(destination="synth", bytes=(0x82, 60, 0))]
+
+
+def test_wekinator_hears_the_class_that_is_nearest_as_ever() -> None:
+    routes = RouteMap(patch(is_wekinator=True, probabilities=True))
+    rejected = routes.update(stranger(0), 0.0)
+    assert rejected == routes.update(stranger(1, is_none=False, familiarity=None), 0.0)
+    assert rejected[0].arguments[0] == 2.0
+
+
+@pytest.mark.parametrize(("value", "sent"), [("familiarity", 0.25), ("disagreement", 0.75)])
+def test_familiarity_and_disagreement_are_levels(value: str, sent: float) -> None:
+    route = Route(source="posture", output="posture", value=value, osc="/level")
+    seen = stranger(0, familiarity=0.25, disagreement=0.75)
+    assert RouteMap(patch(route)).update(seen, 0.0) == [OscSend(destination="out", address="/level", arguments=(sent,))]
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_prediction_that_is_no_number_counts_as_lost(bad: float) -> None:
     routes = RouteMap(patch(height(), note(), decision(), is_wekinator=True))

@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 
 from instrument.kernels.packing import PackedNetwork
+from instrument.models.familiarity import Density, Familiarity
 from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
 
@@ -164,6 +165,53 @@ def test_a_header_that_promises_huge_tensors_is_refused(path: Path) -> None:
 def test_weights_that_are_not_the_network_s_are_refused(path: Path, change: Callable[[Any], object], said: str) -> None:
     reweigh(path, change)
     with pytest.raises(ModelError, match=said):
+        load_model(path)
+
+
+FAMILIAR = replace(
+    MODEL,
+    familiarity=Familiarity(
+        density=Density(centres=np.zeros((2, 1, 4), dtype=np.float32), factors=np.ones((2, 1, 4, 4), dtype=np.float32)),
+        curve=np.array([[0.0, 0.0], [1.0, -3.0]], dtype=np.float32),
+    ),
+    ensemble=(NETWORK, NETWORK),
+    rehearsal={"least": 0.2},
+)
+
+
+def test_familiarity_ensemble_and_rehearsal_come_back_as_saved(path: Path) -> None:
+    save_model(FAMILIAR, path)
+    loaded = load_model(path)
+    assert loaded.model_id == FAMILIAR.model_id
+    assert loaded.rehearsal == {"least": 0.2}
+    assert len(loaded.ensemble) == 2
+    for name, array in FAMILIAR.tensors().items():
+        np.testing.assert_array_equal(loaded.tensors()[name], array)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors: tensors.pop("familiarity.curve"), "not all there"),
+        (lambda tensors: tensors["familiarity.factors"].fill(np.nan), "does not fit"),
+        (lambda tensors: tensors["familiarity.curve"].fill(0), "does not fit"),
+        (lambda tensors: tensors.update({"familiarity.centres": np.zeros((2, 1, 9), np.float32)}), "does not fit"),
+        (lambda tensors: tensors.update({"familiarity.factors": np.zeros((3, 1, 4, 4), np.float32)}), "does not fit"),
+        (lambda tensors: tensors["ensemble1.layer0.biases"].fill(np.nan), "ensemble1.layer 0"),
+        (lambda tensors: tensors.pop("ensemble0.input.shift"), "do not belong"),
+    ],
+)
+def test_a_familiarity_that_does_not_fit_is_refused(path: Path, change: Callable[[Any], object], said: str) -> None:
+    save_model(FAMILIAR, path)
+    reweigh(path, change)
+    with pytest.raises(ModelError, match=said):
+        load_model(path)
+
+
+@pytest.mark.parametrize("rehearsal", [{}, {"least": 2}, {"least": True}, [0.1]])
+def test_a_rehearsal_without_a_share_is_refused(path: Path, rehearsal: object) -> None:
+    rewrite(path, lambda described: described.update(rehearsal=rehearsal))
+    with pytest.raises(ModelError, match="rehearsal is"):
         load_model(path)
 
 

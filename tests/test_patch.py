@@ -78,6 +78,15 @@ def test_a_syntax_error_names_file_and_line() -> None:
         ("[[output]]\nname = 'x'\nfeatures = ['numbers']\n", "line 12: output.3.features: 'numbers'; allowed: any of"),
         ("[[output]]\nname = 'x'\nrange = [1, 0]\n", "line 12: output.3.range: 1..0; allowed: low below high"),
         ("[[output]]\nname = 'x'\nbits = 5\n", "line 12: output.3.bits: 5; allowed: 8 or 4"),
+        ("[[output]]\nname = 'x'\nreject = 0.7\n", "line 12: output.3.reject: 0.7; allowed: true, false, or a share"),
+        (
+            "[[route]]\nfrom = 'lift'\nosc = '/a'\nvalue = 'familiarity'\n",
+            "line 13: route.1.value: the familiarity of 'lift'; allowed: that of a class output",
+        ),
+        (
+            "[[route]]\nfrom = 'lift'\nosc = '/a'\nvalue = 'disagreement'\n",
+            "the disagreement of 'lift'; allowed: that of an [[output]] with disagreement = true",
+        ),
         ("[[route]]\nfrom = 'lft'\nosc = '/a'\n", "line 11: route.1.from: output 'lft'; allowed: one of posture, lift"),
         ("[[route]]\nfrom = 'posture.down'\nosc = '/a'\n", "class 'down'; allowed: one of rest, up"),
         ("[[route]]\nfrom = 'lift'\nosc = 'a'\n", "line 12: route.1.osc: address 'a'; allowed: an OSC address"),
@@ -94,6 +103,24 @@ def test_a_syntax_error_names_file_and_line() -> None:
 )
 def test_what_is_wrong_is_named_with_its_line_and_what_is_allowed(addition: str, expected: str) -> None:
     assert expected in complaint(HEAD + addition)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("", 0.05), ("reject = true", 0.05), ("reject = false", 0.0), ("reject = 0.1", 0.1)]
+)
+def test_how_much_is_given_up_to_reject_strangers(text: str, share: float) -> None:
+    assert parse(f"[[output]]\nname = 'x'\n{text}\n").outputs[0].reject == share
+
+
+def test_numbers_over_osc_are_rejected_only_when_asked() -> None:
+    assert parse("[listen]\nsource = 'osc'\n[[output]]\nname = 'x'\n").outputs[0].reject == 0.0
+
+
+def test_none_of_the_classes_can_be_routed_where_it_can_happen() -> None:
+    text = "[[output]]\nname = 'x'\nclasses = ['a']\nreject = {}\n[[route]]\nfrom = 'x.none'\nosc = '/a'\n"
+    assert parse(text.format("true")).routes[0].class_name == "none"
+    with pytest.raises(PatchError, match="class 'none'; allowed: one of a"):
+        parse(text.format("false"))
 
 
 def test_a_missing_patch_says_how_to_make_one(tmp_path: Path) -> None:

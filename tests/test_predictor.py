@@ -15,7 +15,7 @@ from instrument.kernels.packing import PackedNetwork
 from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch, parse_patch
-from instrument.predictor import EnsemblePredictor, Predictor, fits
+from instrument.predictor import Predictor, fits
 from instrument.signals import ClassPrediction, ContinuousPrediction, Features
 
 PATCH = """
@@ -182,21 +182,27 @@ def test_another_backend_takes_over_between_two_frames(monkeypatch: pytest.Monke
     assert predictor.status()[1].backend == "other"
 
 
-def test_several_models_give_their_mean_and_how_far_they_disagree() -> None:
-    patch = PATCH_READ
-    models = [model(patch, patch.outputs[1], [[0, weight, 0, 0, 0, 0]]) for weight in (0.25, 0.75)]
-    prediction, disagreement = EnsemblePredictor(models).predict(features(0, 1, 0, 0, 0, 0).values)
-    assert prediction.value == pytest.approx(200.0)
-    assert disagreement == pytest.approx(0.25)
-    pose, none = EnsemblePredictor([POSE, POSE]).predict(features(1, 0, 0).values)
-    np.testing.assert_allclose(pose.confidences, [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-6)
-    assert none == 0.0
-    assert EnsemblePredictor([POSE]).predict(features(np.inf, 0, 0).values) is None
+def ensemble_of(model: TrainedModel, *weights: float) -> TrainedModel:
+    """The same model with an ensemble whose members weigh the second feature like that."""
+    rows = np.zeros((len(model.feature_names), 1), dtype=np.float32)
+    networks = []
+    for weight in weights:
+        rows[1] = weight
+        networks.append(replace(model.network, layers=(round_to_nearest(rows, np.zeros(1), bits=8),)))
+    return replace(model, ensemble=tuple(networks))
 
 
-def test_models_of_different_outputs_are_no_ensemble() -> None:
-    with pytest.raises(ValueError, match="train them together"):
-        EnsemblePredictor([POSE, CUTOFF])
+def test_an_ensemble_says_how_far_it_disagrees() -> None:
+    patch = patch_of(PATCH.replace('name = "cutoff"', 'name = "cutoff"\ndisagreement = true'))
+    predictor = Predictor(patch)
+    predictor.replace({"cutoff": ensemble_of(CUTOFF, 0.25, 0.75)})
+    seen = predictor.predict(features(0, 1, 0, 0, 0, 0), True).outputs["cutoff"]
+    assert seen.disagreement == pytest.approx(0.5)
+
+
+def test_a_model_without_an_ensemble_is_not_run_where_the_patch_asks_for_disagreement() -> None:
+    patch = patch_of(PATCH.replace('name = "cutoff"', 'name = "cutoff"\ndisagreement = true'))
+    assert "no ensemble; train again" in str(fits(CUTOFF, patch, patch.outputs[1]))
 
 
 def test_a_model_that_does_not_fit_is_not_run_and_says_why(predictor: Predictor) -> None:

@@ -1,0 +1,184 @@
+"""Finds out from examples that were not learned from how sure a network may be, and what is strange to it.
+
+A few small networks are trained at once, each without one part of the takes: a cross-validation ensemble
+(Krogh and Vedelsby 1995, *Neural network ensembles, cross validation, and active learning*). What each says
+about the part it never saw calibrates the network that plays, and where they disagree, the takes say too little.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.kernels.cpu import Layer, forward
+from instrument.kernels.packing import FloatArray
+from instrument.models.ensemble import Ensemble, fit_ensemble
+from instrument.models.familiarity import (
+    LEAST_HELD_OUT,
+    Familiarity,
+    curve_of,
+    fit_density,
+    strangeness,
+    units_of,
+)
+from instrument.models.fitting import Examples, Fitted, Recipe, balanced_groups, recipe_for
+
+MEMBERS = 4
+_MOST_STEPS = 200
+_MOST_WIDTH = 1 << 17
+"""Weights of a first layer; several larger ones would keep the performer waiting, so they are made narrower."""
+_COLDEST, _HOTTEST = 0.2, 5.0
+_MOST_ROWS = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossFit:
+    """What networks say about the examples each did not learn from."""
+
+    ensemble: Ensemble
+    fold: NDArray[np.intp]
+    """(N,): the member that did not learn from each example; -1 where all did."""
+    rows: NDArray[np.intp]
+    """(H,): the examples looked at below."""
+    outputs: FloatArray
+    """(H, C): before the softmax."""
+    spread: float
+    """Deviation of the members' outputs on what they learned from."""
+    temperature: float
+    """What their outputs are divided by for confidences that are how often they are right."""
+
+
+def folds(groups: NDArray[np.intp], takes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """(N,): which of `count` parts each example is in: whole takes, of a single take whole stretches; -1 for none.
+
+    A group (N,) with a single example is in none, so that every part's rest shows every group.
+    """
+    part = np.full(len(groups), -1, dtype=np.intp)
+    for first, group in enumerate(np.unique(groups)):
+        rows = np.flatnonzero(groups == group)
+        numbers = list(dict.fromkeys(takes[rows].tolist()))
+        pieces = [rows[takes[rows] == number] for number in numbers]
+        if len(pieces) == 1:
+            pieces = [piece for piece in np.array_split(rows, count) if len(piece)]
+        if len(pieces) > 1:
+            for place, piece in enumerate(pieces):
+                part[piece] = (first + place) % count
+    return part
+
+
+def cross_fit(
+    examples: Examples,
+    *,
+    hidden: tuple[int, ...],
+    seed: int,
+    recipe: Recipe | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> CrossFit:
+    """Networks that each learned without one part of the examples, and what they say about it.
+
+    Raises TrainingError and Cancelled.
+    """
+    recipe = recipe or recipe_for(examples, hidden)
+    widest = max(8, _MOST_WIDTH // max(examples.values.shape[1], 1))
+    hidden = tuple(min(width, widest) for width in hidden)
+    fold = folds(balanced_groups(examples), examples.takes, MEMBERS)
+    ensemble = fit_ensemble(
+        examples,
+        hidden=hidden,
+        seeds=[seed * MEMBERS + member for member in range(MEMBERS)],
+        seen=[fold != member for member in range(MEMBERS)],
+        recipe=replace(recipe, steps=max(1, min(recipe.steps // 2, _MOST_STEPS))),
+        is_cancelled=is_cancelled,
+    )
+    rows = np.flatnonzero(fold >= 0)
+    rows = rows[:: max(1, -(-len(rows) // _MOST_ROWS))]
+    seen = (examples.values[rows] - ensemble.shift) * ensemble.gain
+    outputs = np.empty((len(rows), max(examples.class_count, 1)), dtype=np.float32)
+    spreads = []
+    for number, member in enumerate(ensemble.members):
+        said = forward(member, seen)
+        is_held = fold[rows] == number
+        outputs[is_held] = said[is_held]
+        spreads.append(float(said[~is_held].std()) if not is_held.all() else 0.0)
+    return CrossFit(
+        ensemble=ensemble,
+        fold=fold,
+        rows=rows,
+        outputs=outputs,
+        spread=float(np.mean(spreads)),
+        temperature=_temperature(outputs, examples.targets[rows]) if examples.class_count else 1.0,
+    )
+
+
+def temperature(crossed: CrossFit, examples: Examples, fitted: Fitted) -> float:
+    """What to divide the outputs of `fitted` by, so that its confidences are how often it is right.
+
+    The networks that did not learn everything answer less or more strongly than the one that plays: their temperature
+    is corrected for that.
+    """
+    if len(crossed.rows) < LEAST_HELD_OUT:
+        return 1.0
+    own = float(forward(fitted.layers, examples.values[crossed.rows]).std())
+    return float(np.clip(crossed.temperature * own / max(crossed.spread, 1e-6), _COLDEST, _HOTTEST))
+
+
+def tempered(fitted: Fitted, temperature: float) -> Fitted:
+    """The same network, its outputs divided by that."""
+
+    def cooled(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        *rest, (weights, biases) = layers
+        return *rest, (weights / np.float32(temperature), biases / np.float32(temperature))
+
+    return replace(fitted, layers=cooled(fitted.layers), bare=cooled(fitted.bare))
+
+
+def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], fitted: Fitted) -> Familiarity | None:
+    """How like the examples a frame is to the network that plays, `layers`; None when too few are held out to say.
+
+    The members look for themselves how strange what they never saw is, each with a density of the rest.
+    """
+    if len(crossed.rows) < LEAST_HELD_OUT:
+        return None
+    targets, count = examples.targets.astype(np.intp), examples.class_count
+    units = units_of(layers, shift=fitted.shift, gain=fitted.gain, blocks=fitted.members)
+    density = fit_density(units.of(examples.values), targets, count)
+    if density is None:
+        return None
+    ensemble = crossed.ensemble
+    standardised = (examples.values - ensemble.shift) * ensemble.gain
+    zero, one = np.zeros_like(ensemble.shift), np.ones_like(ensemble.gain)
+    held_out = []
+    for number, member in enumerate(ensemble.members):
+        held = crossed.fold[crossed.rows] == number
+        rows = crossed.rows[held]
+        width = len(member[0][1]) if len(member) > 1 else density.centres.shape[2]
+        own = units_of(member, shift=zero, gain=one, blocks=1, units=min(width, density.centres.shape[2]))
+        others = fit_density(own.of(standardised[crossed.fold != number]), targets[crossed.fold != number], count)
+        if others is None or not len(rows):
+            continue
+        surely = softmax(crossed.outputs[held] / crossed.temperature)
+        seen = own.of(standardised[rows])
+        held_out.append(strangeness(others, seen, surely.argmax(axis=1), surely.max(axis=1)))
+    if sum(map(len, held_out)) < LEAST_HELD_OUT:
+        return None
+    return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))
+
+
+def softmax(outputs: FloatArray) -> FloatArray:
+    """(N, C) confidences."""
+    given = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return np.asarray(given / given.sum(axis=1, keepdims=True))
+
+
+def _temperature(outputs: FloatArray, targets: NDArray[np.intp] | FloatArray) -> float:
+    """The temperature at which what was true surprises least: Guo et al. 2017, *On calibration of modern networks*."""
+    if len(targets) < LEAST_HELD_OUT:
+        return 1.0
+    truth = targets.astype(np.intp)
+    choices = np.exp(np.linspace(np.log(_COLDEST), np.log(_HOTTEST), 48))
+    surprises = []
+    for one in choices:
+        surely = softmax(outputs / np.float32(one))[np.arange(len(truth)), truth]
+        surprises.append(float(-np.log(np.maximum(surely, 1e-12)).mean()))
+    return float(choices[np.argmin(surprises)])
