@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import psutil
 from clients import PATIENCE_S, free_tcp_port, free_udp_port, require_client, wait_until
 
-from instrument.client import Client
+from instrument.client import Client, NoAnswer
 from instrument.protocol import Value
 
 if TYPE_CHECKING:
@@ -72,6 +72,13 @@ class Program:
     def ask(self, address: str, *arguments: Value) -> list[Value]:
         with Client(port=self.port) as client:
             return client.ask(f"/instrument/{address}", *arguments, timeout_s=PATIENCE_S)
+
+    def answers(self) -> bool:
+        """Whether the engine answers yet."""
+        try:
+            return bool(self.ask("ping"))
+        except (NoAnswer, ConnectionError):
+            return False
 
     def __enter__(self) -> Self:
         return self

@@ -58,6 +58,15 @@ def test_what_was_shown_is_recognised_after_training(instrument: Playing) -> Non
     assert right[1] == pytest.approx(1.0, abs=0.2)
 
 
+def test_listing_takes_changes_nothing_and_trains_nothing(instrument: Playing) -> None:
+    instrument.teach_sides()
+    instrument.ask("train")
+    model = instrument.status()["outputs"][0]["model"]
+    instrument.takes()
+    assert not instrument.engine._is_stale
+    assert instrument.status()["outputs"][0]["model"] == model
+
+
 def test_training_again_with_another_class_takes_over(instrument: Playing) -> None:
     instrument.teach_sides()
     instrument.ask("train")

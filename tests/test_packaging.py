@@ -171,3 +171,10 @@ def test_nothing_committed_names_a_registry_host_or_a_path_of_one_machine():
     pattern = re.compile("|".join([*map(re.escape, hosts), r"(?<![\w.])/" + "work/(main|shared)", "/ro" + "ot/"]))
     named = [(name, found[0]) for name, text in committed_texts() if (found := pattern.search(text))]
     assert named == []
+
+
+@pytest.mark.parametrize(
+    "module", ["instrument.engine", "instrument.trainer", "instrument.supervisor", "instrument.cli"]
+)
+def test_only_the_console_loads_what_serves_the_page(module):
+    assert {name for name in loaded_by(module) if is_in(name, "nicegui") or is_in(name, "instrument.console")} == set()

@@ -24,7 +24,7 @@ def test_a_message_goes_to_those_who_subscribed_to_its_topic_and_nobody_else(tol
     told.telemetry.subscribe(DESK, ["frame", "latency"])
     told.telemetry.subscribe(PHONE, ["latency"])
     told.telemetry.publish("frame", 7, 1)
-    told.telemetry.publish("preview", b"jpeg")
+    told.telemetry.publish("preview", 1, b"jpeg")
     assert told.sent == [(DESK, "/instrument/frame", 7, 1)]
     told.telemetry.publish("latency", "total", 1.0, 2.0)
     assert [message[0] for message in told.sent[1:]] == [DESK, PHONE]

@@ -25,10 +25,12 @@ log = logging.getLogger(__name__)
 ALWAYS = ("frame", "prediction", "control", "source", "latency", "training", "coaching", "recording", "changes")
 """Topics that are small: subscribed to as long as a page is open. Pages ask for the others."""
 RENEW_S = 3.0
+SILENT_S = 0.3
+"""Without a word for so long, the engine is asked again: a new one knows of no subscription."""
 GONE_S = 1.5
-"""Without a word for so long, after having asked twice, the engine is gone."""
+"""Without a word for so long, although asked, the engine is gone."""
 STATUS_EVERY_S = 2.0
-TICK_S = 0.5
+TICK_S = 0.1
 ANSWER_S = 24 * 3600.0
 """A command such as a timed recording may take as long as it likes."""
 ASKED_ANEW = {
@@ -121,8 +123,8 @@ class Hub(asyncio.DatagramProtocol):
         if self._viewers:
             wanted = frozenset(ALWAYS).union(*(viewer.topics for viewer in self._viewers)) & TOPICS.keys()
         topics, renewed_at_s = self._subscribed
-        is_here = self.state["engine"] == "here"
-        if wanted == topics and (not wanted or (is_here and now_s - renewed_at_s < RENEW_S)):
+        is_heard = now_s - self._heard_at_s < SILENT_S
+        if wanted == topics and (not wanted or (is_heard and now_s - renewed_at_s < RENEW_S)):
             return
         if wanted and not topics:
             self._heard_at_s = now_s  # nobody listened, so nothing was missed

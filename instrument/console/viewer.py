@@ -99,18 +99,21 @@ class Viewer:
 
     async def next(self) -> list[str | bytes]:
         """What to send now, once there is something."""
-        while True:
+        while not (messages := self.due()):
             await self._bell.wait()
             self._bell.clear()
-            messages: list[str | bytes] = []
-            if self._state:
-                messages.append(json.dumps({"state": self._state}))
-                self._state = {}
-            messages += self._answers
-            self._answers = []
-            if self._moving is not None and self._under_way < MOST_UNDER_WAY:
-                messages.append(self._moving.encoded())
-                self._moving = None
-                self._under_way += 1
-            if messages:
-                return messages
+        return messages
+
+    def due(self) -> list[str | bytes]:
+        """What to send now, which from then on counts as sent; nothing when nothing is."""
+        messages: list[str | bytes] = []
+        if self._state:
+            messages.append(json.dumps({"state": self._state}))
+            self._state = {}
+        messages += self._answers
+        self._answers = []
+        if self._moving is not None and self._under_way < MOST_UNDER_WAY:
+            messages.append(self._moving.encoded())
+            self._moving = None
+            self._under_way += 1
+        return messages

@@ -1,0 +1,122 @@
+"""The console's end of the protocol, with a real engine."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import PATIENCE_S, free_udp_port
+from playing import Playing, playing
+
+from instrument.client import CommandFailed, NoAnswer
+from instrument.console.hub import Hub
+from instrument.console.viewer import Viewer
+
+
+async def wait_for(condition: Callable[[], object], what: str) -> None:
+    for _ in range(int(PATIENCE_S / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"waited in vain for {what}")
+
+
+def with_hub(port: int, use: Callable[[Hub, Viewer], Awaitable[None]]) -> None:
+    """Runs `use` with a hub that one page watches."""
+
+    async def run() -> None:
+        hub, viewer = Hub("127.0.0.1", port), Viewer()
+        running = asyncio.create_task(hub.run())
+        hub.add(viewer)
+        try:
+            await use(hub, viewer)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def port_of(one: Playing) -> int:
+    return one.engine.server.address[1]
+
+
+def test_a_page_begins_with_status_routes_and_takes(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: {"status", "routes", "takes"} <= hub.state.keys(), "the state")
+        assert hub.state["engine"] == "here"
+        assert [one["name"] for one in hub.state["status"]["outputs"]] == ["side", "amount"]
+        told = json.loads(str((await viewer.next())[0]))["state"]
+        assert told["engine"] == "here"
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def test_takes_that_somebody_else_records_are_seen_without_asking(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: hub.state.get("takes") == [], "the state")
+        await asyncio.to_thread(one.record_numbers, [(0.1, 0.2)] * 12, "side", "left")
+        await wait_for(lambda: len(hub.state["takes"]) == 1, "the take")
+        assert hub.state["takes"][0]["targets"] == {"side": "left"}
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def test_nothing_is_subscribed_to_while_no_page_is_open(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: one.engine.telemetry.subscribers == 1, "the subscription")
+        hub.remove(viewer)
+        await wait_for(lambda: one.engine.telemetry.subscribers == 0, "its end")
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def test_what_a_page_asks_is_answered_or_refused_with_the_engines_reason(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        assert await hub.ask("/instrument/run", 1) == []
+        with pytest.raises(CommandFailed, match="no output 'elbow'"):
+            await hub.ask("/instrument/record", "elbow", "up")
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def test_an_engine_that_is_not_there_is_gone_and_answers_nothing() -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: hub.state["engine"] == "gone", "the engine to be gone")
+        with pytest.raises(NoAnswer):
+            await hub.ask("/instrument/ping", timeout_s=0.5)
+
+    with_hub(free_udp_port(), use)
+
+
+def test_only_topics_a_page_wants_are_asked_for(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: one.engine.telemetry.subscribers == 1, "the subscription")
+        assert not one.engine.telemetry.is_wanted("features")
+        viewer.topics = frozenset({"features"})
+        hub.want()
+        await wait_for(lambda: one.engine.telemetry.is_wanted("features"), "features to be wanted")
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def test_what_is_sent_reaches_the_page_with_the_frame_it_was_sent_for(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        seen: list[Any] = []
+        keep = viewer.move
+        viewer.move = lambda moving: (seen.append(moving), keep(moving))  # type: ignore[assignment,misc,func-returns-value]
+        await wait_for(lambda: one.engine.telemetry.is_wanted("control"), "the subscription")
+        one.engine.is_running = True
+        await asyncio.to_thread(one.inputs, 0.5, 0.5)
+        await wait_for(lambda: seen, "a frame")
+        assert list(seen[0].controls) == [("out", "/wek/outputs", 1.0, 0.0)]
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
