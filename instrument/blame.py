@@ -13,7 +13,9 @@ from instrument.features import extract, feature_names
 from instrument.kernels.cpu import Layer, dequantised, forward
 from instrument.kernels.packing import FloatArray
 from instrument.models.fitting import TrainingError
+from instrument.models.learners import learn
 from instrument.models.trained import load_model
+from instrument.models.whitening import standardised
 from instrument.patch import read_patch
 from instrument.predictor import fits
 from instrument.project import Project
@@ -46,8 +48,15 @@ def blame(project: Project, take_id: int, at_s: float, output_name: str | None =
     moment = extract(patch, sequence)[frame : frame + 1, [place[name] for name in model.feature_names]]
     place = {name: column for column, name in enumerate(dataset.feature_names)}
     learned = dataset.examples.values[:, [place[name] for name in model.feature_names]]
-    layers = tuple(dequantised(model.network))
-    given = forward(layers, moment)[0]
+    if model.learned:
+        layers: tuple[Layer, ...] = ()
+        view = standardised(model.learned.values)
+        given = learn(model.learned)(moment)[0]
+        moment, learned = view.of(moment, farthest=10.0), view.of(learned, farthest=10.0)
+    else:
+        assert model.network is not None
+        layers = tuple(dequantised(model.network))
+        given = forward(layers, moment)[0]
     confidences = np.exp(given - given.max())
     confidences /= confidences.sum()
     said = model.classes[int(confidences.argmax())]
@@ -70,7 +79,7 @@ def blame(project: Project, take_id: int, at_s: float, output_name: str | None =
 
 
 def _likeness(layers: tuple[Layer, ...], learned: FloatArray, moment: FloatArray) -> FloatArray:
-    """(N,): how like the moment (1, F) each example (N, F) is in the last hidden layer; 1 for the nearest."""
+    """(N,): how like the moment (1, F) each example (N, F) is in the last hidden layer, if any; 1 for the nearest."""
     hidden = np.maximum(forward(layers[:-1], np.concatenate([learned, moment])), 0.0) if layers[:-1] else learned
     here = hidden[-1] if layers[:-1] else moment[0]
     squares = np.square(hidden[: len(learned)] - here).sum(axis=1)

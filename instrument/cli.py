@@ -1,5 +1,6 @@
 """The `instrument` command. Exit codes: 0 done, 1 refused or failed, 2 wrong words, 3 nobody answered."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -414,6 +415,9 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="What is held out: takes (default for takes), blocks, or frames (tables).")
     ] = None,
+    learner: Annotated[
+        str | None, typer.Option(help="What learns: network, knn, svm... Default: network, or as the patch says.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first run; the others count on from it.", min=0)] = 0,
     runs: Annotated[int, typer.Option(help="How often to hold out and train.", min=1)] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
@@ -425,10 +429,17 @@ def evaluate(
         use_one_thread()
     from instrument.evaluation import SPLITS, EvaluationError
     from instrument.evaluation import evaluate as score
+    from instrument.models.fitting import TrainingError
+    from instrument.models.learner_names import CLASS_LEARNERS, NETWORK
     from instrument.report import evaluation_text
     from instrument.scored import LANDMARKS, ScoredError, read_scorable
 
-    for name, value, allowed in (("--landmarks", landmarks, LANDMARKS), ("--split", split, SPLITS)):
+    choices = (
+        ("--landmarks", landmarks, LANDMARKS),
+        ("--split", split, SPLITS),
+        ("--learner", learner, (NETWORK, *CLASS_LEARNERS)),
+    )
+    for name, value, allowed in choices:
         if value is not None and value not in allowed:
             _fail(f"{name} is '{value}'; allowed: {', '.join(allowed)}", exit_code=2)
     if not path.exists():
@@ -437,9 +448,10 @@ def evaluate(
     try:
         for patch, output, dataset in read_scorable(path, label_column=label_column, landmarks=landmarks):
             is_table = not path.is_dir() and len(dataset.frames) == 1
+            output = dataclasses.replace(output, learner=learner or output.learner)
             kind = split or ("frames" if is_table or few else "takes")
             results.append(score(patch, output, dataset, kind=kind, few=few, seed=seed, runs=runs))
-    except (ScoredError, EvaluationError) as error:
+    except (ScoredError, EvaluationError, TrainingError) as error:
         _fail(error)
     if as_json:
         typer.echo(json.dumps({"path": str(path), "landmarks": landmarks, "outputs": results}, indent=2))

@@ -21,6 +21,7 @@ from instrument.evaluation import (
     recalls,
     subset,
 )
+from instrument.models.learners import why_slow
 from instrument.patch import Output, Patch
 from instrument.takes import Take
 from instrument.training import Dataset
@@ -43,7 +44,7 @@ class Advice:
     """One thing to do, and why."""
 
     kind: str
-    """`collision`, `outlier`, `few`, `unbalanced`, `tracking`, `more`, `flattery` or `ready`."""
+    """`collision`, `outlier`, `few`, `unbalanced`, `tracking`, `more`, `flattery`, `slow` or `ready`."""
     text: str
     evidence: dict[str, Any]
 
@@ -54,10 +55,12 @@ def coach(
     dataset: Dataset,
     takes: Sequence[Take],
     *,
+    frame_us: float = 0.0,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Scores by take and by frame, the learning curve, and what to do; all of it fit for JSON.
 
+    `frame_us` is what the model takes to say something about a frame, where that was measured.
     Raises Cancelled.
     """
     advice = [*_tracking(output, takes), *_amounts(dataset)]
@@ -93,6 +96,8 @@ def coach(
         text = f"ready to play: {accuracy:.0%} of what it had not learned from is recognised"
         advice = [Advice(kind="ready", text=text, evidence={"accuracy": round(accuracy, 4)})]
     report["is_ready"] = [one.kind for one in advice] == ["ready"]
+    if slow := why_slow(output.learner, frame_us):
+        advice.insert(0, Advice(kind="slow", text=slow, evidence={"learner": output.learner, "frame_us": frame_us}))
     report["advice"] = [
         {"kind": one.kind, "text": one.text, "evidence": one.evidence} for one in advice[:_MOST_SENTENCES]
     ]

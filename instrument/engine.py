@@ -21,6 +21,7 @@ import psutil
 from instrument import __version__, assets, clock
 from instrument.commands import Commands
 from instrument.features import FeatureExtractor, with_inputs
+from instrument.kernels.cpu import Choice
 from instrument.latency import Latencies
 from instrument.mapping import RouteMap
 from instrument.midi import Midi
@@ -117,6 +118,7 @@ class Engine:
         """Whether takes have changed since the last training was asked for."""
         self._asked_trainings = 0
         """Trainings under way that somebody waits for; those that come by themselves wait for them."""
+        self._made_learners: dict[str, Choice] = {}
         self.coaching: dict[str, Any] = {}
         """What the trainer found out about the takes after the last training."""
 
@@ -510,6 +512,7 @@ class Engine:
                     "running": one.is_running,
                     "model": one.model_id,
                     "why_not": one.reason,
+                    "note": one.note,
                     "bits": one.bits,
                     "backend": one.backend,
                     "backend_us": dict(one.backend_us),
@@ -643,7 +646,7 @@ class Engine:
             self.outputs = Outputs(patch, self._midi)
         self.patch = patch
         self.extractor = FeatureExtractor(patch)
-        self.predictor = Predictor(patch)
+        self.predictor = Predictor(patch, self._made_learners)
         self.routes = RouteMap(patch)
         self.telemetry.publish("changes", "patch")
 
@@ -686,7 +689,7 @@ class Engine:
         enabled = self.predictor.enabled
         self.patch = with_inputs(self.patch, len(numbers))
         self.extractor = FeatureExtractor(self.patch)
-        self.predictor = Predictor(self.patch)
+        self.predictor = Predictor(self.patch, self._made_learners)
         self.predictor.enabled = enabled
         self.load_models()
         return True

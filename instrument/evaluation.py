@@ -9,13 +9,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instrument.kernels.cpu import forward
-from instrument.models.fitting import Cancelled, fit, rows_of
+from instrument.models.fitting import Cancelled, Examples, RowsForward, fit, rows_of
+from instrument.models.learner_names import NETWORK
+from instrument.models.learners import learn, learned_from
 from instrument.patch import Output, Patch
 from instrument.training import Dataset, with_features_that_help, with_variations
 
@@ -78,14 +81,12 @@ def train_and_score(
     """What a model that learned from the examples seen says about those held out."""
     started_s = time.perf_counter()
     seen = with_variations(with_features_that_help(subset(dataset, is_seen), output), patch, output)
-    fitted = fit(
-        seen.examples, hidden=output.hidden, seed=output.seed + seed, is_validated=False, is_cancelled=is_cancelled
-    )
+    said = _learn(output, seen.examples, output.seed + seed, is_cancelled)
     seconds = time.perf_counter() - started_s
     place = {name: column for column, name in enumerate(dataset.feature_names)}
     columns = np.array([place[name] for name in seen.feature_names], dtype=np.intp)
     rows = np.flatnonzero(is_held)
-    given = forward(fitted.layers, dataset.examples.values[np.ix_(rows, columns)])
+    given = said(dataset.examples.values[np.ix_(rows, columns)])
     given = np.exp(given - given.max(axis=1, keepdims=True))
     return Scored(
         truth=dataset.examples.targets[rows].astype(np.intp),
@@ -94,6 +95,15 @@ def train_and_score(
         rows=rows,
         seconds=seconds,
     )
+
+
+def _learn(output: Output, examples: Examples, seed: int, is_cancelled: Callable[[], bool]) -> RowsForward:
+    if output.learner != NETWORK:
+        if is_cancelled():
+            raise Cancelled
+        return learn(learned_from(output.learner, examples, seed))
+    fitted = fit(examples, hidden=output.hidden, seed=seed, is_validated=False, is_cancelled=is_cancelled)
+    return partial(forward, fitted.layers)
 
 
 def subset(dataset: Dataset, rows: NDArray[np.bool_]) -> Dataset:

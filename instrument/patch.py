@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
+
 POSE_FEATURES = ("positions", "angles", "distances", "velocities", "energy", "windowed", "differences")
 HAND_FEATURES = ("hands", "hand_velocities", "hand_windowed", "hand_differences")
 NUMBER_FEATURES = (
@@ -102,6 +104,8 @@ class Output:
     """More groups, of which training takes those that help; none where the patch names its features."""
     inputs: tuple[int, ...] = ()
     """Which numbers (1 is the first) of those groups it learns from; empty: all."""
+    learner: str = NETWORK
+    """What learns: `network`, or one of scikit-learn's."""
     hidden: tuple[int, ...] = (64, 32)
     """Widths of the network's hidden layers."""
     seed: int = 0
@@ -370,6 +374,7 @@ def _output(table: "_Table", listen: Listen) -> Output:
         features=table.choices("features", allowed=tuple(groups), default=tuple(default)),
         offered=OFFERED_NUMBER_FEATURES if listen.is_numbers and not are_named else (),
         inputs=table.integers("inputs", default=(), low=1, high=10_000),
+        learner=table.text("learner", default=NETWORK),
         hidden=table.integers("hidden", default=(64, 32), low=1, high=4096),
         seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
         bits=table.integer("bits", default=8, low=4, high=8),
@@ -377,6 +382,12 @@ def _output(table: "_Table", listen: Listen) -> Output:
         reject=_reject(table, is_default=not listen.is_numbers),
         disagreement=table.boolean("disagreement", default=False),
     )
+    learners = (NETWORK, *(CLASS_LEARNERS if output.kind == "class" else CONTINUOUS_LEARNERS))
+    if output.learner not in learners:
+        allowed = f"for a {output.kind} output: {', '.join(learners)}"
+        table.fail_key("learner", f"'{output.learner}'", allowed + _did_you_mean(output.learner, learners))
+    if output.learner != NETWORK and output.disagreement:
+        table.fail_key("learner", f"'{output.learner}' with `disagreement`", 'only learner = "network" can disagree')
     if output.bits not in (4, 8):
         table.fail_key("bits", str(output.bits), "8 or 4")
     if output.kind == "continuous" and output.classes:

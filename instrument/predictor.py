@@ -3,6 +3,7 @@
 Knows models and the patch's outputs, not where models come from nor what predictions become.
 """
 
+import logging
 import math
 import threading
 from collections.abc import Mapping
@@ -16,9 +17,17 @@ from instrument.features import feature_columns, feature_fingerprint, feature_na
 from instrument.gate import Gate
 from instrument.kernels import cpu
 from instrument.models.familiarity import FrameFamiliarity, units_of
+from instrument.models.fitting import TrainingError
+from instrument.models.learner_names import NETWORK
+from instrument.models.learners import learn, microseconds_a_frame, why_missing, why_slow
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch
 from instrument.signals import ClassPrediction, ContinuousPrediction, Features, FloatArray, Prediction
+
+log = logging.getLogger(__name__)
+
+_MOST_MADE = 16
+"""Learners made again that are kept, the latest, in case a patch or an undone take wants them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,8 @@ class ModelStatus:
     """0..1: what is less familiar is none of its classes; None where nothing is rejected."""
     rehearsal: Mapping[str, Any] | None = None
     """What the rehearsal that set it found."""
+    note: str | None = None
+    """What else there is to know, in words."""
 
 
 def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
@@ -75,6 +86,9 @@ def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
         return f"the model knows '{unknown[0]}', but the patch allows {', '.join(output.classes)}; {again}"
     if output.disagreement and not model.ensemble:
         return f"the patch asks for `disagreement`, for which the model has no ensemble; {again}"
+    learner = model.learned.learner if model.learned else NETWORK
+    if learner != output.learner:
+        return f"the model was learned by {learner}, the patch wants {output.learner}; {again}"
     if model.kind == "continuous" and (model.low, model.high) != (output.low, output.high):
         return (
             f"the model learned the range {model.low:g}..{model.high:g}, "
@@ -86,8 +100,10 @@ def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
 class Predictor:
     """Says what every output sees in each frame, from one thread; `replace` may come from another."""
 
-    def __init__(self, patch: Patch) -> None:
+    def __init__(self, patch: Patch, made: dict[str, cpu.Choice] | None = None) -> None:
+        """`made` keeps what scikit-learn's learners have learned again, by model id, for the predictor after this."""
         self._patch = patch
+        self._made = {} if made is None else made
         self._runners: tuple[_Runner, ...] = ()
         self._status: dict[str, ModelStatus] = {}
         self.enabled = {output.name for output in patch.outputs}
@@ -97,14 +113,17 @@ class Predictor:
     def replace(self, models: Mapping[str, TrainedModel]) -> None:
         """Takes these models (by output) instead of those before; the next frame sees all of them or none."""
         runners, status = [], {}
+        playing = {runner.output: runner for runner in self._runners}
         for output in self._patch.outputs:
             model = models.get(output.name)
             reason = "no model yet; record takes and train" if model is None else fits(model, self._patch, output)
+            if model is not None and model.learned and reason is None:
+                reason = why_missing(model.learned.learner)
             if model is not None and reason is None:
                 names = feature_names(self._patch)
                 place = {name: column for column, name in enumerate(names)}
                 columns = np.array([place[name] for name in model.feature_names], dtype=np.intp)
-                runners.append(_Runner(model, output, columns, len(names)))
+                runners.append(_Runner(model, output, columns, len(names), self._made, before=playing.get(output.name)))
             status[output.name] = ModelStatus(
                 output=output.name,
                 kind=output.kind,
@@ -112,14 +131,16 @@ class Predictor:
                 classes=model.classes if model else (),
                 is_running=reason is None,
                 reason=reason,
-                bits=model.network.bits if model else None,
+                bits=model.network.bits if model and model.network else None,
                 drift=model.training.get("drift") if model else None,
                 least_familiarity=least_familiarity(model, output) if model else None,
                 rehearsal=model.rehearsal if model else None,
             )
         self._status = status
         self._runners = tuple(runners)
-        unsettled = [runner for runner in runners if runner.candidates]
+        while len(self._made) > _MOST_MADE:
+            del self._made[next(iter(self._made))]
+        unsettled = [runner for runner in runners if not runner.is_settled]
         if unsettled:
             threading.Thread(target=_settle, args=(unsettled,), name="backends", daemon=True).start()
 
@@ -146,15 +167,19 @@ class Predictor:
 
     def status(self) -> tuple[ModelStatus, ...]:
         """One for every output of the patch, in its order."""
-        chosen = {runner.output: runner.choice for runner in self._runners}
+        running = {runner.output: runner for runner in self._runners}
         described = []
         for one in self._status.values():
-            if choice := chosen.get(one.output):
+            if runner := running.get(one.output):
+                choice = runner.choice
                 one = replace(
                     one,
                     backend=choice.backend,
                     backend_us=choice.microseconds,
                     backends_refused=choice.refused,
+                    note=runner.note,
+                    is_running=runner.failure is None,
+                    reason=runner.failure,
                 )
             if one.is_running and one.output not in self.enabled:
                 one = replace(one, is_running=False, reason="switched off")
@@ -172,25 +197,69 @@ def least_familiarity(model: TrainedModel, output: Output) -> float | None:
 class _Runner:
     """One model with the buffers it runs in."""
 
-    def __init__(self, model: TrainedModel, output: Output, columns: NDArray[np.intp], feature_count: int) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        output: Output,
+        columns: NDArray[np.intp],
+        feature_count: int,
+        made: dict[str, cpu.Choice],
+        before: "_Runner | None",
+    ) -> None:
         self.output = model.output
         self._classes = model.classes
         self._low, self._span = model.low, model.high - model.low
         self._columns = None if np.array_equal(columns, np.arange(feature_count)) else columns
         self._picked = np.empty(len(columns), dtype=np.float32)
-        self.candidates = cpu.candidates(model.network)
-        self.choice = cpu.plain(model.network)
-        self._network = model.network
         self._familiarity = frame_familiarity(model)
         least = least_familiarity(model, output)
         self._gate = None if least is None else Gate(least)
         self._ensemble = cpu.EnsembleForward(model.ensemble) if output.disagreement and model.ensemble else None
+        self._model = model
+        self._made = made
+        self._before = before if model.learned else None
+        self.failure: str | None = None
+        """Why it does not run after all."""
+        self.note: str | None = None
+        if model.network is not None:
+            self._candidates = cpu.candidates(model.network)
+            self.choice = cpu.plain(model.network)
+            self.is_settled = not self._candidates
+        else:
+            assert model.learned is not None
+            backend = f"scikit-learn {model.learned.learner}"
+            nothing = np.full(len(model.classes) or 1, np.nan, dtype=np.float32)
+            unmade = cpu.Choice(forward=lambda _: nothing, backend=backend, microseconds={}, refused={})
+            self.choice = made.get(model.model_id, unmade)
+            self.is_settled = self.choice is not unmade
+            if not self.is_settled:
+                self.note = "learns again from its examples; what played before plays until then"
 
     def settle(self) -> None:
-        """Measures, from another thread, what runs this model fastest; frames go on and then use that."""
-        self.choice = cpu.choose(self._network, self.candidates)
+        """Finds, from another thread, what runs this model fastest, or learns it again; frames go on meanwhile."""
+        network, learned = self._model.network, self._model.learned
+        if network is not None:
+            self.choice = cpu.choose(network, self._candidates)
+        elif learned is not None:
+            try:
+                said = learn(learned)
+            except TrainingError as error:
+                self.failure, self.note = str(error), None
+                log.warning("output '%s' is silent: %s", self.output, error)
+            else:
+                taken_us = microseconds_a_frame(said, learned)
+                self.choice = replace(
+                    self.choice, forward=lambda row: said(row[None])[0], microseconds={self.choice.backend: taken_us}
+                )
+                self._made[self._model.model_id] = self.choice
+                self.note = why_slow(learned.learner, taken_us)
+                if self.note:
+                    log.warning("output '%s': %s", self.output, self.note)
+            self._before = None
 
     def predict(self, values: FloatArray, now_s: float) -> ClassPrediction | ContinuousPrediction | None:
+        if (before := self._before) is not None:
+            return before.predict(values, now_s)
         if self._columns is not None:
             values = values.take(self._columns, out=self._picked, mode="clip")  # other modes make a copy first
         given = self.choice.forward(values)
@@ -227,10 +296,10 @@ class _Runner:
 
 def frame_familiarity(model: TrainedModel) -> FrameFamiliarity | None:
     """What tells how familiar a frame is to that model, if it can."""
-    if model.familiarity is None:
+    network = model.network
+    if model.familiarity is None or network is None:
         return None
     _, blocks, units = model.familiarity.density.centres.shape
-    network = model.network
     layers = cpu.dequantised(network)
     return FrameFamiliarity(
         model.familiarity, units_of(layers, shift=network.shift, gain=network.gain, blocks=blocks, units=units)

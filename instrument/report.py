@@ -25,6 +25,8 @@ def status_text(status: dict[str, Any]) -> str:
     for output in status["outputs"]:
         state = (", ".join(output["classes"]) or "runs") if output["running"] else f"silent: {output['why_not']}"
         lines.append(f"  output    {output['name']} ({output['kind']}): {state}{_how_it_runs(output)}")
+        if output["note"]:
+            lines.append(f"            {output['note']}")
     for name, destination in status["destinations"].items():
         trouble = f"; {destination['reason']}" if destination["reason"] else ""
         lines.append(
@@ -138,7 +140,8 @@ def _how_it_runs(output: dict[str, Any]) -> str:
     heard = "".join(
         f", {name} drift {drift[key]:.2%}" for name, key in (("rms", "rms"), ("worst", "worst_jump")) if key in drift
     )
-    return f" [{output['backend']}, {output['bits']} bits{heard}]"
+    bits = f", {output['bits']} bits" if output["bits"] else ""
+    return f" [{output['backend']}{bits}{heard}]"
 
 
 def evaluation_text(result: dict[str, Any]) -> str:

@@ -253,7 +253,14 @@ def study_project(training: "ProjectTraining", is_cancelled: "Callable[[], bool]
     if training.patch is None:
         return {}
     return {
-        name: coach(training.patch, training.patch.output(name), dataset, training.takes, is_cancelled=is_cancelled)
+        name: coach(
+            training.patch,
+            training.patch.output(name),
+            dataset,
+            training.takes,
+            frame_us=training.models[name].training.get("frame_us", 0.0) if name in training.models else 0.0,
+            is_cancelled=is_cancelled,
+        )
         for name, dataset in training.datasets.items()
     }
 

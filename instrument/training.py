@@ -25,8 +25,10 @@ from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
 from instrument.models.crossfit import cross_fit, familiarity, temperature, tempered
-from instrument.models.fitting import Cancelled, Examples, Fitted, Progress, TrainingError, fit
-from instrument.models.quantize import Calibration, calibrate, round_to_nearest
+from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit
+from instrument.models.learner_names import NETWORK
+from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
+from instrument.models.quantize import calibrate, round_to_nearest
 from instrument.models.trained import TrainedModel, save_model, too_large
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
@@ -341,10 +343,13 @@ def train_output(
 
     Raises TrainingError and Cancelled.
     """
-    if reason := too_large((len(dataset.feature_names), *output.hidden, len(dataset.classes) or 1)):
+    widths = (len(dataset.feature_names), *output.hidden, len(dataset.classes) or 1)
+    if output.learner == NETWORK and (reason := too_large(widths)):
         raise TrainingError(f"{reason}; make `hidden` smaller")
     started_s = clock()
     dataset = with_variations(with_features_that_help(dataset, output), patch, output)
+    if output.learner != NETWORK:
+        return _learner_model(patch, output, dataset, is_cancelled, clock, started_s)
     fitted = fit(
         dataset.examples,
         hidden=output.hidden,
@@ -382,6 +387,9 @@ def train_output(
             )
             for member in crossed.ensemble.members
         )
+    notes = [*fitted.notes, *packed.notes]
+    if is_class and familiar is None:
+        notes.append("too few frames to tell what is none of these classes, so nothing is rejected; record more takes")
     return TrainedModel(
         output=output.name,
         kind=output.kind,
@@ -395,48 +403,78 @@ def train_output(
         network=packed.network,
         familiarity=familiar,
         ensemble=ensemble,
-        training=_summary(dataset, fitted, packed, cooling, familiar is not None, clock() - started_s),
+        training=_summary(dataset, fitted.validation, notes, clock() - started_s)
+        | {
+            "temperature": round(cooling, 4),
+            "steps": fitted.steps,
+            "loss": round(fitted.loss, 6),
+            "bits": packed.network.bits,
+            "packed_by": packed.method,
+            "drift": {"rms": round(packed.drift.rms, 6), "worst_jump": round(packed.drift.worst_jump, 6)},
+        },
     )
 
 
-def _summary(
-    dataset: Dataset, fitted: Fitted, packed: Calibration, cooling: float, is_familiar: bool, seconds: float
-) -> dict[str, Any]:
-    """How training went, as JSON keeps it."""
-    examples, notes = dataset.examples, [*dataset.notes, *fitted.notes, *packed.notes]
+def _learner_model(
+    patch: Patch,
+    output: Output,
+    dataset: Dataset,
+    is_cancelled: Callable[[], bool],
+    clock: Clock,
+    started_s: float,
+) -> TrainedModel:
+    """The model of an output that one of scikit-learn's learners learns."""
+    learned = learned_from(output.learner, dataset.examples, output.seed)
+    validation = validated(output.learner, dataset.examples, output.seed)
+    if is_cancelled():
+        raise Cancelled
+    said = learn(learned)  # what it cannot learn is said now, not when the engine makes it again
+    frame_us = microseconds_a_frame(said, learned)
+    count = len(dataset.examples) + len(dataset.examples.variations if dataset.examples.variations is not None else ())
+    notes = [f"learned from {len(learned.values)} of {count} examples"] if len(learned.values) < count else []
+    notes += [slow] if (slow := why_slow(output.learner, frame_us)) else []
+    return TrainedModel(
+        output=output.name,
+        kind=output.kind,
+        classes=dataset.classes,
+        low=output.low,
+        high=output.high,
+        feature_names=dataset.feature_names,
+        feature_fingerprint=feature_fingerprint(patch, output),
+        hidden=(),
+        seed=output.seed,
+        learned=learned,
+        training=_summary(dataset, validation, notes, clock() - started_s)
+        | {"learner": output.learner, "frame_us": frame_us},
+    )
+
+
+def _summary(dataset: Dataset, score: Validation | None, found: Sequence[str], seconds: float) -> dict[str, Any]:
+    """How training went, as JSON keeps it; `found` are notes beside those of the dataset."""
+    examples, notes = dataset.examples, [*dataset.notes, *found]
     validation: dict[str, Any] | None = None
-    if fitted.validation is None:
+    if score is None:
         notes.append("too few frames to hold any out, so there is no score; record more takes")
     else:
         validation = {
             "measure": "accuracy" if dataset.classes else "rmse",
-            "score": round(fitted.validation.score, 6),
-            "examples": fitted.validation.examples,
-            "split": "blocks" if fitted.validation.by_block else "takes",
-            "by_take": {
-                str(dataset.take_ids[number]): round(score, 6) for number, score in fitted.validation.by_take.items()
-            },
+            "score": round(score.score, 6),
+            "examples": score.examples,
+            "split": "blocks" if score.by_block else "takes",
+            "by_take": {str(dataset.take_ids[number]): round(one, 6) for number, one in score.by_take.items()},
         }
-        if fitted.validation.by_block:
-            of = ", ".join(dataset.classes[index] for index in fitted.validation.by_block) if dataset.classes else ""
+        if score.by_block:
+            of = ", ".join(dataset.classes[index] for index in score.by_block) if dataset.classes else ""
             notes.append(
                 f"the score{f' of {of}' if of else ''} comes from the end of a single take, which flatters; "
                 "record a second take for an honest one"
             )
-    if dataset.classes and not is_familiar:
-        notes.append("too few frames to tell what is none of these classes, so nothing is rejected; record more takes")
     counts = np.bincount(examples.targets, minlength=len(dataset.classes)) if dataset.classes else ()
     return {
         "examples": len(examples),
         "takes": len(dataset.take_ids),
         "class_counts": {name: int(count) for name, count in zip(dataset.classes, counts, strict=True)},
-        "steps": fitted.steps,
-        "loss": round(fitted.loss, 6),
         "validation": validation,
-        "temperature": round(cooling, 4),
-        "bits": packed.network.bits,
-        "packed_by": packed.method,
-        "drift": {"rms": round(packed.drift.rms, 6), "worst_jump": round(packed.drift.worst_jump, 6)},
         "seconds": round(seconds, 4),
         "notes": notes,
     }

@@ -7,7 +7,7 @@ prediction of a batch from 0.30 ms to 42 ms (measured on two cores).
 import os
 import sys
 
-_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 
 
 def use_one_thread() -> None:

@@ -11,6 +11,7 @@ docs/learning.md has what each choice is worth.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ _MOST_WEIGHTS = 300_000
 """Several networks side by side have at most so many: a tenth of a millisecond a frame."""
 _FEW = 100
 """With more examples than this the noise on the inputs is less."""
+
+RowsForward = Callable[[FloatArray], FloatArray]
+"""What a model says about rows: (N, F) to (N, C), logits or logarithms of confidences, or to (N, 1) values."""
 
 
 class TrainingError(Exception):
@@ -208,7 +212,7 @@ def _fit(
         if trial and step % stride == 0 and step // stride < shorter.steps:
             trial.step(step // stride)
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
-            score = _score(trial.layers(), unseen) if trial else None
+            score = _score(partial(forward, trial.layers()), unseen) if trial else None
             on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
     layers = side_by_side([member.layers() for member in finals])
     if not all(np.isfinite(array).all() for layer in layers for array in layer):
@@ -223,7 +227,7 @@ def _fit(
         loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
         steps=recipe.steps,
         members=recipe.members,
-        validation=_validation(trial.layers(), unseen, held) if trial else None,
+        validation=validate(partial(forward, trial.layers()), unseen, held) if trial else None,
         notes=tuple(notes),
     )
 
@@ -345,24 +349,25 @@ def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
     )
 
 
-def _errors(layers: tuple[Layer, ...], examples: Examples) -> FloatArray:
+def _errors(said: RowsForward, examples: Examples) -> FloatArray:
     """(N,): 1 where the class is wrong and 0 where it is right, or the squared error of the value."""
-    given = forward(layers, examples.values)
+    given = said(examples.values)
     if examples.class_count:
         return (given.argmax(axis=1) != examples.targets).astype(np.float32)
     return np.square(np.clip(given[:, 0], 0.0, 1.0) - examples.targets)
 
 
-def _score(layers: tuple[Layer, ...], examples: Examples) -> float:
-    mean = float(_errors(layers, examples).mean())
+def _score(said: RowsForward, examples: Examples) -> float:
+    mean = float(_errors(said, examples).mean())
     return 1.0 - mean if examples.class_count else math.sqrt(mean)
 
 
-def _validation(layers: tuple[Layer, ...], examples: Examples, held: Holdout) -> Validation:
+def validate(said: RowsForward, examples: Examples, held: Holdout) -> Validation:
+    """How well what is said about those examples, held out as `held` says, agrees with them."""
     takes = np.unique(examples.takes).tolist()
     return Validation(
         by_block=held.by_block if examples.class_count else (0,) * bool(held.by_block),
-        score=_score(layers, examples),
+        score=_score(said, examples),
         examples=len(examples),
-        by_take={take: _score(layers, rows_of(examples, examples.takes == take)) for take in takes},
+        by_take={take: _score(said, rows_of(examples, examples.takes == take)) for take in takes},
     )

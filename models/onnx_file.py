@@ -11,7 +11,7 @@ import numpy as np
 
 from instrument.kernels.onnx_cpu import float_graph
 from instrument.kernels.onnx_graph import Node
-from instrument.models.trained import TrainedModel
+from instrument.models.trained import ModelError, TrainedModel
 
 _IR_VERSION, _OPSET = 7, 13
 
@@ -21,7 +21,10 @@ def onnx_bytes(model: TrainedModel) -> bytes:
 
     The metadata are texts: `output`, `kind`, `model_id`, `feature_fingerprint`, and as JSON `feature_names` in the
     order of the columns, `classes` in that of the confidences, `range` of a value.
+    Raises ModelError for a model that is no network.
     """
+    if model.network is None:
+        raise ModelError(f"output '{model.output}' has another learner; only networks can be written as ONNX")
     graph = float_graph(model.network).graph
     first, *others = graph.nodes
     nodes = [replace(first, inputs=("features", *first.inputs[1:])), *others]

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from instrument.kernels.packing import PackedLinear, PackedNetwork, PackingError, from_tensors, most_bytes
 from instrument.models.familiarity import MOST_FACTORS, Density, Familiarity
+from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
+from instrument.models.learners import MOST_EXAMPLES, Learned
 from instrument.models.mlp import parameter_count
 
 FORMAT = 2
@@ -49,8 +51,10 @@ class TrainedModel:
     hidden: tuple[int, ...]
     activation: str = "relu"
     seed: int
-    network: PackedNetwork
-    """What is played: packed weights, standardisation included."""
+    network: PackedNetwork | None = None
+    """What is played: packed weights, standardisation included. None for a learner of another kind."""
+    learned: Learned | None = None
+    """What that other learner makes itself from."""
     familiarity: Familiarity | None = None
     """Of a class output: how like what was recorded a frame is, if enough was recorded to say."""
     ensemble: tuple[PackedNetwork, ...] = ()
@@ -75,7 +79,8 @@ class TrainedModel:
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """All its numbers as named arrays."""
-        named = self.network.tensors()
+        kept = self.network or self.learned
+        named = kept.tensors() if kept else {}
         if self.familiarity is not None:
             density = self.familiarity.density
             named |= {
@@ -141,8 +146,12 @@ def load_model(path: Path) -> TrainedModel:
         fields.fail("rehearsal", "null, or a table with a `least` of 0..1")
     feature_names = fields.texts("feature_names")
     widths = (len(feature_names), *hidden, len(classes) or 1)
-    tensors = _read_tensors(path, widths)
-    network = _take_network(path, tensors, "", widths)
+    allowed = (NETWORK, *(CLASS_LEARNERS if classes else CONTINUOUS_LEARNERS))
+    if (learner := described.get("learner", NETWORK)) not in allowed:
+        fields.fail("learner", ", ".join(allowed))
+    seed = fields.integer("seed")
+    is_network = learner == NETWORK
+    tensors = _read_tensors(path, widths, is_network=is_network)
     model = TrainedModel(
         output=fields.text("output"),
         kind=kind,
@@ -152,10 +161,11 @@ def load_model(path: Path) -> TrainedModel:
         feature_names=feature_names,
         feature_fingerprint=fields.text("feature_fingerprint"),
         hidden=tuple(hidden),
-        seed=fields.integer("seed"),
-        network=network,
-        familiarity=_take_familiarity(path, tensors, widths),
-        ensemble=_take_ensemble(path, tensors, widths),
+        seed=seed,
+        network=_take_network(path, tensors, "", widths) if is_network else None,
+        learned=None if is_network else _take_learned(path, tensors, learner, widths[0], len(classes), seed),
+        familiarity=_take_familiarity(path, tensors, widths) if is_network else None,
+        ensemble=_take_ensemble(path, tensors, widths) if is_network else (),
         rehearsal=rehearsal,
         training=training,
     )
@@ -187,6 +197,7 @@ def _meaning(model: TrainedModel) -> dict[str, Any]:
         "hidden": model.hidden,
         "activation": model.activation,
         "seed": model.seed,
+        **({"learner": model.learned.learner} if model.learned else {}),
     }
 
 
@@ -219,11 +230,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return described
 
 
-def _read_tensors(path: Path, widths: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+def _read_tensors(path: Path, widths: tuple[int, ...], *, is_network: bool) -> dict[str, NDArray[Any]]:
     if reason := too_large(widths):
         raise ModelError(f"{path}: {reason}")
     density = 4 * (MOST_FACTORS + (widths[-1] + 1) * (widths[0] + sum(widths[1:-1])))
-    content = _read(path, (1 + _MOST_ENSEMBLE) * most_bytes(widths) + density + _MOST_HEADER_BYTES)
+    examples = 4 * max(MOST_EXAMPLES, widths[-1]) * (widths[0] + 1)
+    most = (1 + _MOST_ENSEMBLE) * most_bytes(widths) + density if is_network else examples
+    content = _read(path, most + _MOST_HEADER_BYTES)
     try:
         return dict(safetensors.numpy.load(content))
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -299,6 +312,27 @@ def _take_familiarity(path: Path, tensors: dict[str, NDArray[Any]], widths: tupl
 
 def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _take_learned(
+    path: Path, tensors: dict[str, NDArray[Any]], learner: str, features: int, class_count: int, seed: int
+) -> Learned:
+    """What a learner learns again from."""
+    most = max(MOST_EXAMPLES, class_count)
+    values, targets = tensors.pop("examples.values", None), tensors.pop("examples.targets", None)
+    for name, array, shape in (("values", values, (-1, features)), ("targets", targets, (-1,))):
+        is_shaped = array is not None and array.dtype == np.float32 and array.ndim == len(shape)
+        if array is None or not is_shaped or array.shape[1:] != shape[1:] or not np.isfinite(array).all():
+            raise ModelError(f"{path}: examples.{name}: allowed: finite float32 of shape {shape}; train again")
+    assert values is not None
+    assert targets is not None
+    if len(values) != len(targets) or not 0 < len(values) <= most:
+        raise ModelError(f"{path}: {len(values)} examples with {len(targets)} targets; allowed: 1..{most}; train again")
+    shown = np.unique(targets)
+    if not (np.array_equal(shown, np.arange(class_count)) if class_count else 0 <= shown[0] <= shown[-1] <= 1):
+        allowed = f"every number 0..{class_count - 1}" if class_count else "values 0..1"
+        raise ModelError(f"{path}: examples.targets are {shown[:5]}...; allowed: {allowed}; train again")
+    return Learned(learner=learner, values=values, targets=targets, class_count=class_count, seed=seed)
 
 
 def _is_text(value: object) -> bool:

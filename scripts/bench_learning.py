@@ -4,7 +4,7 @@
     .venv/bin/python scripts/bench_learning.py [--runs 10] [--only plain,landmarks,elsewhere,time] [--json FILE]
 
 All learn from the same rows in the same process, on one thread, at their default settings, and are
-scored on the same rows held out. scikit-learn is in the extra `classic`, PyTorch in `gpu` and
+scored on the same rows held out. scikit-learn is in the extra `learners`, PyTorch in `gpu` and
 `test`; what is missing is left out. The recordings are looked for in ../shared/data/landmarks.
 """
 
@@ -88,7 +88,7 @@ def learners() -> dict[str, Learner]:
         from sklearn.neural_network import MLPClassifier
         from sklearn.svm import SVC
     except ImportError:
-        print("scikit-learn is not there: pip install 'instrument[classic]'")
+        print("scikit-learn is not there: pip install 'instrument[learners]'")
     else:
         found |= {
             "kNN": _scikit(lambda _: KNeighborsClassifier()),
