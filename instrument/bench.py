@@ -135,7 +135,7 @@ def _playing(source: str, *, examples: int = 0) -> Iterator[tuple[Client, Any, A
                 def status() -> dict[str, Any]:
                     return json.loads(str(client.ask("/instrument/status")[0]))
 
-                _wait_until_trained(run, status)
+                wait_until_trained(run, status)
                 time.sleep(WARM_UP_S)
                 yield client, status, lambda: count[0]
         finally:
@@ -143,7 +143,11 @@ def _playing(source: str, *, examples: int = 0) -> Iterator[tuple[Client, Any, A
             run.join()
 
 
-def _wait_until_trained(run: threading.Thread, status: Any) -> None:
+def wait_until_trained(run: threading.Thread, status: Any) -> None:
+    """Returns when every output plays.
+
+    Raises BenchError when that takes too long, or `run` has ended.
+    """
     for _ in range(120):
         if not run.is_alive():
             raise BenchError("the instrument ended; what it said is above")

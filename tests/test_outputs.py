@@ -28,6 +28,7 @@ class Play:
             Destination(name="out", osc=self.receiver.getsockname()),
             Destination(name="nowhere", osc=("fe80::1", 9)),
             Destination(name="synth", midi="FLUID"),
+            Destination(name="page", is_page=True),
         )
         patch = Patch(path=Path("patch.toml"), name="test", destinations={one.name: one for one in destinations})
         self.outputs = Outputs(patch, self.midi, clock=lambda: self.time_s)
@@ -88,3 +89,11 @@ def test_panic_silences_the_synthesisers(play: Play) -> None:
 def test_closing_releases_and_leaves_the_ports_to_their_owner(play: Play) -> None:
     play.outputs.close()
     assert play.midi.told[-1] == "release all"
+
+
+def test_what_goes_to_the_page_leaves_by_no_socket_and_no_port(play: Play) -> None:
+    osc = OscSend(destination="page", address="/chord", arguments=("up", 1.0))
+    assert play.outputs.send([osc, MidiSend(destination="page", bytes=(0x90, 60, 100))]) is not None
+    assert play.midi.told == [{}, {"synth": "FLUID"}]
+    assert (play.outputs.status()["page"].kind, play.outputs.status()["page"].sent) == ("page", 2)
+    assert all(one.sent == 0 for name, one in play.outputs.status().items() if name != "page")

@@ -145,3 +145,13 @@ def test_host_and_port_are_read(text: str, address: tuple[str, int]) -> None:
 def test_a_wrong_port_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"1\.\.65535"):
         parse_host_port(text)
+
+
+@pytest.mark.parametrize("control", ['osc = "/chord"', 'midi = "program"'])
+def test_a_route_may_go_to_the_page_without_naming_it_as_a_destination(control: str) -> None:
+    route = parse(f'{HEAD}[[route]]\nfrom = "posture"\nto = "page"\n{control}\n').routes[0]
+    assert route.destination == "page"
+
+
+def test_a_midi_route_without_a_midi_destination_says_what_to_do() -> None:
+    assert 'to = "page"' in complaint(f'{HEAD}[[route]]\nfrom = "lift"\nmidi = "cc"\n')

@@ -45,6 +45,7 @@ TEXTS: dict[str, str] = {
     "recognised_nothing": "...",
     "recognised_untrained": "Not taught yet",
     "recognised_teach": "Show it a posture on the Teach page",
+    "recognised_none": "Like nothing that was recorded",
     "confidence": "{percent} % sure",
     # Meters
     "meters": "Controls",

@@ -15,7 +15,8 @@ define("recognised", (element) => {
   let shown = "";
 
   const show = (output, name, confidence) => {
-    const { accent, mark: sign } = look(output, name);
+    const isNone = name === "none";
+    const { accent, mark: sign } = isNone ? { accent: "var(--muted)", mark: "○" } : look(output, name);
     if (shown !== name) {
       shown = name;
       word.textContent = name;
@@ -24,8 +25,8 @@ define("recognised", (element) => {
       element.dataset.said = name;
       word.style.setProperty("--letters", Math.max(4, name.length));
     }
-    bar.firstChild.style.transform = `scaleX(${confidence})`;
-    sure.textContent = t("confidence", { percent: Math.round(confidence * 100) });
+    bar.firstChild.style.transform = `scaleX(${isNone ? 0 : confidence})`;
+    sure.textContent = isNone ? t("recognised_none") : t("confidence", { percent: Math.round(confidence * 100) });
   };
   const showNothing = () => {
     const wanted = outputs().filter((one) => one.shown);
