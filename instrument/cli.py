@@ -73,7 +73,8 @@ def play(
         typer.Option(
             metavar="SOURCE",
             help="What to watch instead of what the patch says: auto (the camera, else the demo), demo, camera:0, "
-            "a video file, http://... or rtsp://..., take:1 (a recorded take), osc (numbers, no camera).",
+            "phone (the page's Camera), a video file, http://... or rtsp://..., take:1 (a recorded take), "
+            "osc (numbers, no camera).",
         ),
     ] = None,
     headless: Annotated[

@@ -10,7 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from instrument.protocol import TOPICS
 from instrument.recorder import Outcome, Recorder
 from instrument.server import Address, Call, Server
 from instrument.signals import ClassPrediction, Control, FloatArray, Frame, Landmarks, OscSend, Prediction
-from instrument.source import NumbersSource, Source, SourceError, open_source
+from instrument.source import NumbersSource, PhoneLine, Source, SourceError, open_source
 from instrument.takes import TakeStore, Target
 from instrument.telemetry import Telemetry
 from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
@@ -68,6 +68,8 @@ class EngineOptions:
     """What the engine before this one did, after a restart."""
     auto_source: str | None = None
     """What `auto` meant to that engine: a camera that is away for a moment is still the camera."""
+    secret: str = field(default="", repr=False)
+    """What the console knows the engine by when it hands over a phone's pictures; empty: there is no console."""
 
 
 class Engine:
@@ -497,6 +499,7 @@ class Engine:
                 "dropped": source.dropped,
                 "losses": source.losses,
                 "rate_hz": round(self.latencies.rate_hz(), 1),
+                "delay_ms": source.delay_ms,
                 "strangers_refused": getattr(self.tracker, "strangers", 0),
             },
             "recording": {"state": recording.phase, "frames": recording.frame_count, "seconds": recording.recorded_s},
@@ -587,6 +590,9 @@ class Engine:
                 is_once=self.options.is_once,
                 on_frame=self._bell.set,
                 takes_file=project.takes_file,
+                phone_line=PhoneLine(port=self.server.address[1], secret=self.options.secret)
+                if self.options.secret
+                else None,
             )
         is_recorded = wanted == "osc" or wanted.startswith("take:")
         if tracker is not None and self._serves(tracker, patch, is_recorded):

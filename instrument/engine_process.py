@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instrument.logs import set_up_logging
+from instrument.picture_stream import SECRET_VARIABLE
 
 if TYPE_CHECKING:
     from instrument.midi import PipedMidi
@@ -96,7 +97,7 @@ def _options(text: str) -> Any:
     options["folder"] = Path(options["folder"])
     if options.get("out") is not None:
         options["out"] = tuple(options["out"])
-    return EngineOptions(**options)
+    return EngineOptions(**options, secret=os.environ.get(SECRET_VARIABLE, ""))
 
 
 def _hear_supervisor(midi: "PipedMidi", quit_engine: Callable[[], None]) -> None:

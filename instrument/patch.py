@@ -46,7 +46,7 @@ class Listen:
     """Where frames come from and what is tracked in them."""
 
     source: str = "auto"
-    """`auto` (camera, else demo), `demo`, `camera:N`, a video file, a URL, `take:N`, or `osc`."""
+    """`auto` (camera, else demo), `demo`, `camera:N`, `phone`, a video file, a URL, `take:N`, or `osc`."""
     track: tuple[str, ...] = ("pose",)
     """`pose`, `hands`, or both; ignored with `source = "osc"`."""
     inputs: int = 0

@@ -202,8 +202,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/source",
             "source:s",
-            "Watches something else: `auto`, `demo`, `camera:0`, a video file, `http://...`, `rtsp://...`, `take:3`, "
-            "or `osc` for numbers.",
+            "Watches something else: `auto`, `demo`, `camera:0`, `phone`, a video file, `http://...`, `rtsp://...`, "
+            "`take:3`, or `osc` for numbers.",
             done="source:s",
         ),
         _row("/instrument/performer/forget", "", "Lets go of the performer and follows whoever is seen next."),

@@ -31,6 +31,8 @@ class SourceStatus:
     """Frames that a newer one replaced before anybody looked."""
     losses: int = 0
     """How often the source was lost."""
+    delay_ms: float | None = None
+    """How old its pictures are when they arrive here, where that can be known: a phone's are."""
 
 
 class Source(Protocol):
@@ -127,13 +129,28 @@ class SourceError(ValueError):
     """A source that cannot be opened; its text says what to do."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneLine:
+    """Where the console hands over a phone's pictures: a TCP port of this computer, and the secret of both."""
+
+    port: int
+    secret: str
+
+
 def open_source(
-    name: str, *, width_px: int = 640, is_once: bool = False, on_frame: OnFrame = ignore, takes_file: Path | None = None
+    name: str,
+    *,
+    width_px: int = 640,
+    is_once: bool = False,
+    on_frame: OnFrame = ignore,
+    takes_file: Path | None = None,
+    phone_line: PhoneLine | None = None,
 ) -> Source:
     """The source of that name, already running.
 
-    `auto` (camera 0, else the demo), `demo`, `camera`, `camera:N` or `N`, `take:N` (recorded
-    landmarks), `osc` (plain numbers), an http:, https: or rtsp: URL, or a video file.
+    `auto` (camera 0, else the demo), `demo`, `camera`, `camera:N` or `N`, `phone` (the console's
+    Camera page), `take:N` (recorded landmarks), `osc` (plain numbers), an http:, https: or rtsp:
+    URL, or a video file.
     With `is_once`, files, takes and the demo end instead of starting over.
 
     Raises SourceError.
@@ -142,7 +159,7 @@ def open_source(
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise SourceError(f"source {name!r}: the name is not UTF-8; rename the file") from None
-    from instrument import camera, replay  # OpenCV is not needed for numbers alone
+    from instrument import camera, phone, replay  # OpenCV is not needed for numbers alone
 
     if name == "auto":
         name = "camera:0" if camera.is_there(0) else "demo"
@@ -151,6 +168,10 @@ def open_source(
         return NumbersSource(on_frame=on_frame)
     if name == "demo":
         return replay.open_demo(width_px=width_px, is_once=is_once, on_frame=on_frame)
+    if name == "phone":
+        if phone_line is None:
+            raise SourceError("source 'phone': there is no console to bring its pictures; start `instrument play`")
+        return phone.PhoneSource(port=phone_line.port, secret=phone_line.secret, width_px=width_px, on_frame=on_frame)
     if name.startswith("take:"):
         return replay.open_take(takes_file, name, is_once=is_once, on_frame=on_frame)
     if name.isdigit() or name == "camera" or name.startswith("camera:"):
@@ -164,5 +185,5 @@ def open_source(
     if path.is_file():
         return replay.open_file(path, width_px=width_px, is_once=is_once, on_frame=on_frame)
     raise SourceError(
-        f"source '{name}': no such file, and not one of auto, demo, camera:N, take:N, osc, http://..., rtsp://..."
+        f"source '{name}': no such file, and not one of auto, demo, camera:N, phone, take:N, osc, http://..., rtsp://..."
     )

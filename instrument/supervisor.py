@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.midi import MidiPipeReader, MidiPorts
+from instrument.picture_stream import SECRET_VARIABLE
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class Supervisor:
         self._console_port: int | None = None
         """Where the page was; a console that is started again serves it there, for pages wait for it."""
         self._has_played = threading.Event()
+        self._secret = secrets.token_hex(32)
 
     def stop(self) -> None:
         """Asks everything to end; may be called from a signal handler."""
@@ -157,7 +160,7 @@ class Supervisor:
             stdout=stdout,
             stderr=None if self._say is None else subprocess.PIPE,
             # glibc gives every thread its own heap, which would make an engine of many threads grow.
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", SECRET_VARIABLE: self._secret},
             **_OUT_OF_REACH_OF_CTRL_C,
         )
         if self._say is not None:

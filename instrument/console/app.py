@@ -17,6 +17,7 @@ from instrument.client import CommandFailed, NoAnswer
 from instrument.console.frame import Page, framed
 from instrument.console.guard import Guard, is_local
 from instrument.console.hub import Hub, topics_there_are
+from instrument.console.phone import PhoneRelay
 from instrument.console.takes import take_strip
 from instrument.console.viewer import Viewer
 from instrument.protocol import COMMANDS
@@ -31,8 +32,11 @@ ONLY_FROM_HERE = ("/instrument/source", "/instrument/project/", "/instrument/qui
 """What only programs on this computer may ask for: to the engine, whatever the console asks comes from here."""
 
 
-def console_app(hub: Hub, pages: Sequence[Page], *, token: str | None = None) -> Guard:
-    """The app that serves those pages about that engine. One to a process: NiceGUI keeps its own state."""
+def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", token: str | None = None) -> Guard:
+    """The app that serves those pages about that engine. One to a process: NiceGUI keeps its own state.
+
+    `secret` is what console and engine know each other by when pictures are handed over.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_running(hub))
     app.mount("/static", StaticFiles(directory=STATIC), name="console")
 
@@ -40,6 +44,13 @@ def console_app(hub: Hub, pages: Sequence[Page], *, token: str | None = None) ->
     async def live(socket: WebSocket) -> None:
         await socket.accept()
         await _serve(socket, hub)
+
+    relay = PhoneRelay(hub.engine[1], secret, lambda camera: hub.tell("phone", camera))
+
+    @app.websocket("/camera/pictures")
+    async def pictures(socket: WebSocket) -> None:
+        await socket.accept()
+        await relay.serve(socket)
 
     @app.get("/takes/{take}/strip")
     async def strip(take: int) -> JSONResponse:
@@ -122,7 +133,8 @@ async def _ask(hub: Hub, viewer: Viewer, asked: list[Any], to: object, is_from_h
         command = COMMANDS.get(str(asked[0])) if asked else None
         if command is None or not command.is_answered or "subscribe" in command.address:
             raise CommandFailed(f"no such command: {str(asked[:1])[:80]}")
-        if command.address.startswith(ONLY_FROM_HERE) and not is_from_here:
+        is_phone = asked[:2] == ["/instrument/source", "phone"]  # the one source that whoever may come in may name
+        if command.address.startswith(ONLY_FROM_HERE) and not is_from_here and not is_phone:
             raise CommandFailed("only a page on the instrument's own computer may ask for this")
         if command.address in ("/instrument/record", "/instrument/record/stop"):
             viewer.is_recording = command.address == "/instrument/record"

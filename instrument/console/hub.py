@@ -77,6 +77,10 @@ class Hub(asyncio.DatagramProtocol):
         """Some page wants other topics than before."""
         self._bell.set()
 
+    def tell(self, name: str, value: Any) -> None:
+        """Has every page know something of the console's own, as part of the state."""
+        self._set(name, value)
+
     async def ask(self, address: str, *arguments: Value, timeout_s: float = ANSWER_S) -> list[Value]:
         """Sends a command, from a port of its own, and gives what its `/done` carries.
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.logs import set_up_logging
 from instrument.patch import parse_host_port
+from instrument.picture_stream import SECRET_VARIABLE
 from instrument.trainer import lower_priority
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ async def _serve(listener: socket.socket, engine: tuple[str, int], token: str | 
     from instrument.console.hub import Hub
     from instrument.console.pages import PAGES
 
-    app = console_app(Hub(*engine), PAGES, token=token)
+    app = console_app(Hub(*engine), PAGES, secret=os.environ.get(SECRET_VARIABLE, ""), token=token)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -1,10 +1,12 @@
 """The console's pages, in the order of the bar."""
 
 from instrument.console.frame import Page
+from instrument.console.pages.camera import camera
 from instrument.console.pages.stage import stage
 from instrument.console.pages.teach import teach
 
 PAGES = (
     Page(path="/", title="Stage", build=stage),
     Page(path="/teach", title="Teach", build=teach),
+    Page(path="/camera", title="Camera", build=camera),
 )
