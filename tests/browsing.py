@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import cv2
 import psutil
 from clients import PATIENCE_S, free_tcp_port, free_udp_port, require_client, wait_until
 
@@ -109,6 +110,28 @@ def chromium(*switches: str) -> Iterator["Browser"]:
             yield browser
         finally:
             browser.close()
+
+
+def camera_clip(file: Path, *, width_px: int = 640, height_px: int = 360) -> Path:
+    """Writes the demo performer there and back as what a fake camera shows, and gives the file."""
+    from instrument import assets, replay
+
+    clip = replay.Clip(assets.path("demo.mp4"), count=replay.DEMO_FRAMES, width_px=1280)
+    pictures = [
+        cv2.imencode(".jpg", cv2.resize(clip[index], (width_px, height_px), interpolation=cv2.INTER_AREA))[1].tobytes()
+        for index in range(replay.DEMO_FRAMES)
+    ]
+    file.write_bytes(b"".join([*pictures, *pictures[-2:0:-1]]))
+    return file
+
+
+def fake_camera(clip: Path) -> tuple[str, ...]:
+    """The switches that give Chromium a camera which shows that clip, and the permission to use it."""
+    return (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={clip}",
+    )
 
 
 def open_page(browser: "Browser", url: str, *, width_px: int = 1440, height_px: int = 900) -> "Page":

@@ -45,6 +45,7 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", token: str
         await socket.accept()
         await _serve(socket, hub)
 
+    hub.tell("network", None)
     relay = PhoneRelay(hub.engine[1], secret, lambda camera: hub.tell("phone", camera))
 
     @app.websocket("/camera/pictures")
