@@ -324,6 +324,71 @@ def import_(
     typer.echo(f"{count} takes added to {found.folder}")
 
 
+@app.command()
+def rehearse(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video, or a .csv, .npz or .arff file of takes.")],
+    project: ProjectArgument = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    port: PortOption = DEFAULT_PORT,
+) -> None:
+    """Set how strict a project's class outputs are from a recording in which nothing is meant."""
+    from instrument.exchange import ExchangeError, export_takes
+    from instrument.models.fitting import TrainingError
+    from instrument.models.trained import ModelError, load_model
+    from instrument.patch import PatchError, read_patch
+    from instrument.projects import ProjectError, find_project
+    from instrument.rehearsal_file import RehearsalError, read_rehearsal
+    from instrument.takes import TakesBusyError, TakesError, TakeStore
+    from instrument.training import FeatureCache, train_project
+
+    try:
+        found = find_project(project)
+        patch = read_patch(found.patch_file)
+        takes = read_rehearsal(file, patch)
+        try:
+            with TakeStore.open(found.takes_file) as store:
+                store.add(takes, f"rehearsal {file.name}")
+            train_project(found.folder, cache=FeatureCache())
+        except TakesBusyError:
+            with tempfile.TemporaryDirectory() as folder:
+                whole = Path(folder) / "rehearsal.npz"
+                with TakeStore.open(Path(folder) / "takes.sqlite") as store:
+                    store.add(takes, file.name)
+                    export_takes(store, whole)
+                _import_while_playing(whole, found, port)
+                _train_while_playing(port)
+        models = [load_model(path) for one in patch.outputs if (path := found.model_file(one.name)).exists()]
+    except (
+        ProjectError,
+        PatchError,
+        TakesError,
+        ExchangeError,
+        RehearsalError,
+        TrainingError,
+        ModelError,
+        OSError,
+    ) as error:
+        _fail(error)
+    told = {model.output: model.rehearsal for model in models if model.rehearsal is not None}
+    if not told:
+        _fail("it says nothing: no class output rejects; see `reject` in docs/patch.md, and record enough takes")
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+        return
+    for name, one in told.items():
+        typer.echo(f"{name}: none of these below familiarity {one['least']:.2f}: {one['text']}")
+
+
+def _train_while_playing(port: int) -> None:
+    from instrument.client import Client, CommandFailed, NoAnswer
+
+    with Client(port=port) as client:
+        try:
+            client.ask("/instrument/train", timeout_s=300.0)
+        except (CommandFailed, NoAnswer) as error:
+            _fail(error)
+
+
 def _import_while_playing(file: Path, project: Project, port: int) -> int:
     """Has the instrument that plays the project, and alone may write its takes, import the file."""
     from instrument.client import Client, CommandFailed, NoAnswer

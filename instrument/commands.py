@@ -237,6 +237,37 @@ class Commands:
         self._engine.start_recording({}, kind="performance")
         return None
 
+    def rehearse(self) -> Answer:
+        self._engine.start_recording({}, kind="rehearsal")
+        return None
+
+    def rehearse_stop(self) -> Answer:
+        engine, call = self._engine, self._call
+        if engine.recording_kind != "rehearsal":
+            raise ValueError("no rehearsal is being recorded")
+        engine.finish_recording(None)
+
+        def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
+            if summary is None:
+                self.fail(call, f"the rehearsal is kept, but nothing could be trained: {reason}")
+                return
+            found = {one.output: dict(one.rehearsal) for one in engine.predictor.status() if one.rehearsal}
+            for name, told in found.items():
+                log.info("%s: %s", name, told["text"])
+            self.done(call, json.dumps(found))
+
+        engine.train((), answer, is_run_after=False)
+        return LATER
+
+    def rehearse_forget(self) -> Answer:
+        def delete(store: TakeStore) -> int:
+            rehearsals = [take.id for take in store.takes(kind="rehearsal")]
+            if rehearsals:
+                store.delete(rehearsals)
+            return len(rehearsals)
+
+        return self._edit(delete, lambda count: [count])
+
     def takes(self) -> Answer:
         def listed(rows: list[dict[str, Any]]) -> list[Value]:
             text = json.dumps(rows)

@@ -116,6 +116,7 @@ class Engine:
         self._wanted_source = ""
         self._source_state = ""
         self._recording_phase = "idle"
+        self._recording_kind = "take"
         self._is_stale = False
         """Whether takes have changed since the last training was asked for."""
         self._asked_trainings = 0
@@ -380,6 +381,7 @@ class Engine:
         if self.recorder.state.phase != "idle":
             self.finish_recording(None)
         self.targets = self.targets | targets
+        self._recording_kind = kind
         self.recorder.start(
             targets,
             source=self.source.status().name,
@@ -390,6 +392,11 @@ class Engine:
             length_s=length_s,
         )
         self._outcome_callers.append([])
+
+    @property
+    def recording_kind(self) -> str | None:
+        """What kind of take is being recorded, if one is."""
+        return None if self.recorder.state.phase == "idle" else self._recording_kind
 
     def finish_recording(self, caller: Call | None) -> bool:
         """Ends the recording; `caller` gets the answer once the take is on disk. Whether there was one."""
@@ -712,7 +719,7 @@ class Engine:
                 self.commands.fail(caller, reason)
             return
         log.info("take %d: %d frames", take.id, take.frame_count)
-        if take.kind == "take":
+        if take.kind != "performance":
             self.note_change()
         for caller in callers:
             self.commands.done(caller, take.id, take.frame_count)

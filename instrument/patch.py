@@ -115,6 +115,8 @@ class Output:
     """Whether 4 bits are played even where they are heard."""
     reject: float = 0.0
     """Share of true gestures 0..1 given up so that strangers are none of the classes; 0 rejects nothing."""
+    idle: tuple[str, ...] = ()
+    """Classes that mean nothing, such as standing there: in a rehearsal they are no false triggers."""
     disagreement: bool = False
     """Whether a small ensemble learns the same, so that routes can send how far it disagrees."""
 
@@ -380,6 +382,7 @@ def _output(table: "_Table", listen: Listen) -> Output:
         bits=table.integer("bits", default=8, low=4, high=8),
         insist=table.boolean("insist", default=False),
         reject=_reject(table, is_default=not listen.is_numbers),
+        idle=table.texts("idle", default=()),
         disagreement=table.boolean("disagreement", default=False),
     )
     learners = (NETWORK, *(CLASS_LEARNERS if output.kind == "class" else CONTINUOUS_LEARNERS))
@@ -390,6 +393,8 @@ def _output(table: "_Table", listen: Listen) -> Output:
         table.fail_key("learner", f"'{output.learner}' with `disagreement`", 'only learner = "network" can disagree')
     if output.bits not in (4, 8):
         table.fail_key("bits", str(output.bits), "8 or 4")
+    if output.classes and (unknown := [name for name in output.idle if name not in output.classes]):
+        table.fail_key("idle", f"class '{unknown[0]}'", f"any of {', '.join(output.classes)}")
     if output.kind == "continuous" and output.classes:
         table.fail_key("classes", "a continuous output with classes", 'classes only with kind = "class"')
     if len(set(output.classes)) != len(output.classes):

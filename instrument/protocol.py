@@ -248,6 +248,20 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "Records a whole performance, to be played again with `source take:N`; it teaches nothing. "
             "`record/stop` ends it.",
         ),
+        _row(
+            "/instrument/rehearse",
+            "",
+            "Records a rehearsal, in which nothing is meant: walk, talk, play. `rehearse/stop` ends it.",
+        ),
+        _row(
+            "/instrument/rehearse/stop",
+            "",
+            "Ends the rehearsal and sets how strict class outputs are: at most one false trigger a minute. The answer "
+            "says for each what is measured on the half that had no say. It is kept, and holds for later trainings.",
+            done="json:s",
+            later=True,
+        ),
+        _row("/instrument/rehearse/forget", "", "Deletes all rehearsals; `undo` brings them back.", done="takes:i"),
         _row("/instrument/takes", "", "The takes: number, length, what each teaches.", done="json:s"),
         _row("/instrument/takes/delete", "take:i", "Deletes these takes.", done="takes:i", repeats=1),
         _row("/instrument/takes/delete_last", "", "Deletes the newest take.", done="takes:i"),

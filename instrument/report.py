@@ -27,6 +27,11 @@ def status_text(status: dict[str, Any]) -> str:
         lines.append(f"  output    {output['name']} ({output['kind']}): {state}{_how_it_runs(output)}")
         if output["note"]:
             lines.append(f"            {output['note']}")
+        if output.get("least_familiarity") is not None:
+            told = output.get("rehearsal") or {"text": "by default; `rehearse` finds how strict to be"}
+            lines.append(
+                f"            none of these below familiarity {output['least_familiarity']:.2f}: {told['text']}"
+            )
     for name, destination in status["destinations"].items():
         trouble = f"; {destination['reason']}" if destination["reason"] else ""
         lines.append(

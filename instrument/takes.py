@@ -35,7 +35,7 @@ from instrument.takes_file import (
     open_for_writing,
 )
 
-KINDS = ("take", "performance")
+KINDS = ("take", "performance", "rehearsal")
 
 Target = str | float
 """A class name, or the value of a continuous output."""
@@ -50,7 +50,7 @@ class Take:
 
     id: int
     kind: str
-    """`take`, or `performance`: a whole rehearsal or show, which teaches nothing."""
+    """`take`; `performance`: a whole show, which teaches nothing; `rehearsal`: nothing in it is meant."""
     created_at: str
     """ISO 8601, UTC."""
     source: str

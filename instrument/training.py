@@ -32,6 +32,7 @@ from instrument.models.quantize import calibrate, round_to_nearest
 from instrument.models.trained import TrainedModel, save_model, too_large
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
+from instrument.rehearsal import Stream, rehearse
 from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
 from instrument.takes import Take, TakeStore
 from instrument.variation import COPIES, MOST_VARIATIONS, variations
@@ -144,6 +145,11 @@ def train_project(
                 datasets[output.name] = gather(patch, output, takes, store, cache, is_cancelled)
             except TrainingError as error:
                 refused[output.name] = str(error)
+        rehearsals = [
+            cache.features(patch, store, take)
+            for take in store.takes(kind="rehearsal")
+            if all(_lacks(take, patch, output) is None for output in wanted)
+        ]
     models: dict[str, TrainedModel] = {}
     for output in wanted:
         if output.name in datasets:
@@ -163,10 +169,24 @@ def train_project(
     if is_cancelled():
         raise Cancelled
     for name, model in models.items():
-        save_model(model, project.model_file(name))
+        if rehearsals:
+            models[name] = rehearsed(patch, model, rehearsals)
+        save_model(models[name], project.model_file(name))
     return ProjectTraining(
         models=models, refused=refused, seconds=clock() - started_s, datasets=datasets, patch=patch, takes=takes
     )
+
+
+def rehearsed(patch: Patch, model: TrainedModel, rehearsals: Sequence[TakeFeatures]) -> TrainedModel:
+    """The model with what the rehearsals tell about it."""
+    place = {name: column for column, name in enumerate(feature_names(patch))}
+    columns = np.array([place[name] for name in model.feature_names], dtype=np.intp)
+    streams = [
+        Stream(times_s=one.sequence.times_s, values=one.values[:, columns], is_usable=one.is_usable)
+        for one in rehearsals
+    ]
+    found = rehearse(model, patch.output(model.output), streams)
+    return replace(model, rehearsal=found, training={**model.training, "rehearsal": found})
 
 
 def gather(
@@ -497,13 +517,20 @@ def with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
     return patch
 
 
-def _unfit(take: Take, patch: Patch, output: Output) -> str | None:
-    """Why that take cannot teach that output, in words."""
+def _lacks(take: Take, patch: Patch, output: Output) -> str | None:
+    """Which of what that output learns from the take does not have, in words."""
     for part, groups in _PARTS_NEEDED:
         if part not in take.parts and any(group in groups for group in output.features):
             return f"it has no {part.removeprefix('left_')} landmarks" if part != "numbers" else "it has no numbers"
     if patch.listen.is_numbers and take.number_count != patch.listen.inputs:
         return f"it has {take.number_count} numbers, the patch {patch.listen.inputs}"
+    return None
+
+
+def _unfit(take: Take, patch: Patch, output: Output) -> str | None:
+    """Why that take cannot teach that output, in words."""
+    if reason := _lacks(take, patch, output):
+        return reason
     target = take.targets[output.name]
     if isinstance(target, str) != (output.kind == "class"):
         return f"its target is {target!r}, but the output is {output.kind}"

@@ -1,0 +1,166 @@
+"""How strict to be is learned from a stream in which nothing is meant."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clients import wait_until
+from playing import NUMBERS_PATCH, playing
+
+from instrument.exchange import export_takes
+from instrument.gate import Gate
+from instrument.models.trained import load_model
+from instrument.patch import parse_patch, read_patch
+from instrument.project import Project
+from instrument.rehearsal import count_at, most_likely_at_most, threshold, triggers
+from instrument.rehearsal_file import RehearsalError, read_rehearsal
+from instrument.signals import LandmarkSequence
+from instrument.takes import TakeStore, WholeTake, utc_now
+from instrument.training import FeatureCache, train_project
+
+PATCH = NUMBERS_PATCH.replace('name = "side"\n', 'name = "side"\nreject = true\n')
+
+
+def numbers(rows: np.ndarray, kind: str = "take", **targets: str | float) -> WholeTake:
+    return WholeTake(
+        kind=kind,
+        created_at=utc_now(),
+        source="test",
+        targets=targets,
+        landmarks=LandmarkSequence(
+            times_s=np.arange(len(rows)) / 30,
+            aspect=np.ones(len(rows), dtype=np.float32),
+            numbers=rows.astype(np.float32),
+        ),
+    )
+
+
+def taught(folder: Path, *others: WholeTake, patch: str = PATCH) -> Project:
+    """A project with four takes of each side, small numbers left and large ones right, and others."""
+    rng = np.random.default_rng(0)
+    project = Project(folder)
+    project.patch_file.write_text(patch, encoding="utf-8")
+    with TakeStore.open(project.takes_file) as store:
+        for at, side in ((0.0, "left"), (1.0, "right")) * 4:
+            store.add([numbers(at + 0.1 * rng.standard_normal((40, 2)), side=side, amount=at)], "test")
+        if others:
+            store.add(others, "test")
+    return project
+
+
+def wandering(seconds: float, seed: int = 1) -> np.ndarray:
+    """Somebody whose numbers stroll about, through where the sides were taught as well."""
+    steps = np.random.default_rng(seed).standard_normal((round(30 * seconds), 2)) * 0.15
+    return np.sin(np.cumsum(steps, axis=0)) * 1.5 + 0.5
+
+
+def test_what_fires_is_what_opens_the_gate() -> None:
+    rng = np.random.default_rng(0)
+    times_s, seen = np.arange(600) / 30, rng.random(600) ** 3
+    for least in (0.05, 0.3, 0.8):
+        gate, opened, was_open = Gate(least), 0, False
+        for now_s, familiar in zip(times_s, seen, strict=True):
+            is_open = gate.update(familiar, now_s)
+            opened += is_open and not was_open
+            was_open = is_open
+        assert count_at(triggers(times_s, seen, np.zeros(600, dtype=np.intp)), least) == opened
+
+
+def test_being_taken_for_another_class_fires_again() -> None:
+    seen = np.full(4, 0.9)
+    assert count_at(triggers(np.arange(4) / 30, seen, np.array([0, 0, 1, 1])), 0.5) == 2
+
+
+def test_the_threshold_is_the_lowest_from_which_on_too_few_fire() -> None:
+    ranges = np.array([[0.0, 0.2], [0.0, 0.4], [0.0, 0.6]], dtype=np.float32)
+    assert threshold(ranges, 3, at_least=0.05) == 0.05
+    assert 0.2 < threshold(ranges, 2, at_least=0.05) < 0.21
+    assert 0.6 < threshold(ranges, 0, at_least=0.05) < 0.61
+
+
+def test_nothing_seen_in_three_minutes_may_still_be_one_a_minute() -> None:
+    assert most_likely_at_most(0) / 3 == pytest.approx(1.0, abs=0.01)
+    assert most_likely_at_most(3) == pytest.approx(7.75, abs=0.01)
+
+
+def test_a_rehearsal_makes_false_triggers_rare_on_the_part_that_had_no_say(tmp_path: Path) -> None:
+    project = taught(tmp_path, numbers(wandering(240), "rehearsal"))
+    found = train_project(tmp_path, cache=FeatureCache()).models["side"].rehearsal
+    assert found is not None
+    assert found["per_minute_by_default"] > 3
+    assert found["per_minute"] <= 1
+    assert found["measured_on_s"] == pytest.approx(120, abs=1)
+    assert load_model(project.model_file("side")).rehearsal == found
+
+
+def test_a_rehearsal_survives_more_takes_and_is_asked_anew(tmp_path: Path) -> None:
+    project = taught(tmp_path, numbers(wandering(60), "rehearsal"))
+    before = train_project(tmp_path, cache=FeatureCache()).models["side"]
+    with TakeStore.open(project.takes_file) as store:
+        store.add([numbers(np.full((40, 2), 0.1) + wandering(40 / 30) * 0.1, side="left", amount=0.0)], "test")
+    after = train_project(tmp_path, cache=FeatureCache()).models["side"]
+    assert after.model_id != before.model_id
+    assert after.rehearsal is not None
+    assert after.rehearsal["set_on_s"] == before.rehearsal["set_on_s"]  # type: ignore[index]
+
+
+def test_a_short_rehearsal_says_how_little_it_shows(tmp_path: Path) -> None:
+    taught(tmp_path, numbers(wandering(20), "rehearsal"))
+    found = train_project(tmp_path, cache=FeatureCache()).models["side"].rehearsal
+    assert found is not None
+    assert "rehearse for longer" in found["text"]
+
+
+def test_idle_classes_are_no_false_triggers(tmp_path: Path) -> None:
+    still = numbers(np.full((3000, 2), 0.0) + 0.05 * wandering(100), "rehearsal")
+    strict, idle = tmp_path / "strict", tmp_path / "idle"
+    for folder, patch in ((strict, PATCH), (idle, PATCH.replace("reject", 'idle = ["left"]\nreject'))):
+        folder.mkdir()
+        taught(folder, still, patch=patch)
+    least = [train_project(one, cache=FeatureCache()).models["side"].rehearsal["least"] for one in (strict, idle)]  # type: ignore[index]
+    assert least[1] == 0.05 < least[0]
+
+
+def test_a_rehearsal_of_other_numbers_is_passed_over(tmp_path: Path) -> None:
+    taught(tmp_path, numbers(np.zeros((90, 5)), "rehearsal"))
+    assert train_project(tmp_path, cache=FeatureCache()).models["side"].rehearsal is None
+
+
+def test_a_rehearsal_is_recorded_while_playing_and_answered_with_what_it_found(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", PATCH) as instrument:
+        instrument.teach_sides()
+        instrument.ask("rehearse")
+        before = instrument.status()["source"]["frames"]
+        for row in wandering(4):
+            instrument.inputs(*row)
+        wait_until(lambda: instrument.status()["source"]["frames"] > before, "the numbers to arrive")
+        wait_until(lambda: instrument.status()["recording"]["frames"] > 20, "the numbers to be recorded")
+        found = json.loads(str(instrument.ask("rehearse/stop")[0]))
+        assert found["side"]["least"] >= 0.05
+        assert instrument.status()["outputs"][0]["rehearsal"] == found["side"]
+        assert [take["kind"] for take in instrument.takes()].count("rehearsal") == 1
+        assert instrument.ask("rehearse/forget") == [1]
+
+
+def test_without_a_rehearsal_there_is_none_to_stop(tmp_path: Path) -> None:
+    with (
+        playing(tmp_path / "project", PATCH, has_trainer=False) as instrument,
+        pytest.raises(RuntimeError, match="no rehearsal is being recorded"),
+    ):
+        instrument.ask("rehearse/stop")
+
+
+def test_takes_in_a_file_become_a_rehearsal(tmp_path: Path) -> None:
+    project = taught(tmp_path)
+    with TakeStore.open(project.takes_file, readonly=True) as store:
+        export_takes(store, tmp_path / "takes.csv")
+    read = read_rehearsal(tmp_path / "takes.csv", read_patch(project.patch_file))
+    assert {take.kind for take in read} == {"rehearsal"}
+    assert not any(take.targets for take in read)
+
+
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
+    with pytest.raises(RehearsalError, match=r"learns from numbers; allowed: \.csv"):
+        read_rehearsal(tmp_path / "notes.txt", parse_patch(PATCH, tmp_path / "patch.toml"))
