@@ -46,7 +46,7 @@ def familiarities(model: TrainedModel, values: FloatArray) -> tuple[NDArray[np.f
 
     Raises ValueError for a model without a familiarity.
     """
-    if model.familiarity is None:
+    if model.familiarity is None or model.network is None:
         raise ValueError(f"output '{model.output}': its model cannot tell what is familiar; record more takes")
     density, network = model.familiarity.density, model.network
     layers = dequantised(network)

@@ -33,8 +33,10 @@ def _tracked(path: Path, patch: Patch) -> WholeTake:
     import cv2
 
     from instrument.camera import fit_width
+    from instrument.engine_process import silence_native_logs
     from instrument.tracker import MediaPipeTracker
 
+    silence_native_logs()
     capture = cv2.VideoCapture(str(path))
     rate_hz = capture.get(cv2.CAP_PROP_FPS) or 30.0
     track = patch.listen.track

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from clients import wait_until
 from playing import NUMBERS_PATCH, playing
+from typer.testing import CliRunner
 
+from instrument.cli import app
 from instrument.exchange import export_takes
 from instrument.gate import Gate
 from instrument.models.trained import load_model
@@ -158,6 +160,26 @@ def test_takes_in_a_file_become_a_rehearsal(tmp_path: Path) -> None:
     read = read_rehearsal(tmp_path / "takes.csv", read_patch(project.patch_file))
     assert {take.kind for take in read} == {"rehearsal"}
     assert not any(take.targets for take in read)
+
+
+def test_a_recording_is_rehearsed_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    project = taught(tmp_path / "project")
+    with TakeStore.open(tmp_path / "other.sqlite") as store:
+        store.add([numbers(wandering(60), side="left", amount=0.0)], "test")
+        export_takes(store, tmp_path / "stroll.npz")
+    done = CliRunner().invoke(app, ["rehearse", str(tmp_path / "stroll.npz"), str(project.folder), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["side"] == load_model(project.model_file("side")).rehearsal
+
+
+def test_a_project_that_rejects_nothing_has_nothing_to_rehearse(tmp_path: Path) -> None:
+    project = taught(tmp_path, patch=NUMBERS_PATCH)
+    with TakeStore.open(project.takes_file, readonly=True) as store:
+        export_takes(store, tmp_path / "takes.npz")
+    done = CliRunner().invoke(app, ["rehearse", str(tmp_path / "takes.npz"), str(project.folder)])
+    assert done.exit_code == 1
+    assert "no class output rejects" in done.output
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
