@@ -20,8 +20,8 @@ from instrument import __version__
 from instrument.assets import AssetError
 from instrument.exchange import export_takes, read_takes
 from instrument.models.trained import ModelError, load_model
-from instrument.patch import Output, Patch, PatchError, parse_patch
-from instrument.patch_edit import add_table, remove_value, set_value
+from instrument.patch import Output, PatchError, Route, Scene, parse_patch
+from instrument.patch_edit import add_table, remove_value, save_scene, set_value
 from instrument.projects import new_project, patch_names
 from instrument.protocol import Value
 from instrument.report import take_row
@@ -41,6 +41,9 @@ class _Later:
 
 
 LATER = _Later()
+TEST_S, LEARN_S = 2.0, 10.0
+ONE_EDIT_S = 2.0
+MOST_UNDONE = 200
 Answer = list[Value] | _Later | None
 
 _REFUSALS = (ValueError, KeyError, PatchError, SourceError, TakesError, ModelError, AssetError, OSError)
@@ -54,6 +57,7 @@ class Commands:
         self._engine = engine
         self._call: Call | None = None
         self.is_closed = False
+        self._begin_patch()
 
     def apply(self, call: Call) -> None:
         """Does what the call asks and answers it."""
@@ -137,6 +141,7 @@ class Commands:
     def project_open(self, folder: str) -> Answer:
         self._must_be_local()
         self._engine.open_project(Path(folder).expanduser().resolve())
+        self._begin_patch()
         return [self._engine.patch.name]
 
     def project_new(self, folder: str, patch: str) -> Answer:
@@ -149,40 +154,164 @@ class Commands:
         )
 
     def project_reload(self) -> Answer:
-        self._change_patch(self._engine.project.patch_file.read_text(encoding="utf-8"), is_saved=True)
+        self._change_patch(self._patch_text(), is_saved=True)
         return [self._engine.patch.name]
 
+    def replay_patch(self) -> None:
+        """Plays the patch that an editor has changed; where it is wrong, the one before it plays on."""
+        try:
+            text = self._patch_text()
+            if text == self._played_text:
+                self._engine.say_patch_problem("")
+                return
+            self._change_patch(text, is_saved=True)
+        except _REFUSALS as error:
+            log.error("patch.toml was changed and cannot be played; the one before plays on: %s", error)
+            self._engine.say_patch_problem(str(error))
+        else:
+            log.info("patch.toml was changed, and plays")
+
     def patch_set(self, key: str, value: str | float | int) -> Answer:
-        self._change_patch(set_value(self._patch_text(), key, value))
+        self._change_patch(set_value(self._patch_text(), key, value), edit=key)
         return None
 
     def patch_remove(self, key: str) -> Answer:
-        muted = set(self._engine.muted_routes)
+        muted, solo = set(self._engine.muted_routes), set(self._engine.solo_routes)
         self._change_patch(remove_value(self._patch_text(), key))
         if (removed := re.fullmatch(r"route\.(\d+)", key)) is not None:
             gone = int(removed[1])
             self._engine.mute_routes({one - (one > gone) for one in muted if one != gone})
+            self._engine.solo_only({one - (one > gone) for one in solo if one != gone})
         return None
 
     def patch_add(self, table: str, values: str) -> Answer:
         self._change_patch(add_table(self._patch_text(), table, values))
         return None
 
+    def patch_undo(self) -> Answer:
+        self._go_back(self._undone, self._redone, "undo")
+        return None
+
+    def patch_redo(self) -> Answer:
+        self._go_back(self._redone, self._undone, "redo")
+        return None
+
+    def _go_back(self, texts: list[str], others: list[str], word: str) -> None:
+        if not texts:
+            raise ValueError(f"nothing of the patch to {word}")
+        now = self._patch_text()
+        self._write_patch(texts[-1])
+        texts.pop()
+        others.append(now)
+
     def routes(self) -> Answer:
+        engine = self._engine
+        tried = engine.tried
         rows = []
-        for number, route in enumerate(self._engine.patch.routes, start=1):
+        for number, route in enumerate(engine.scenes.routes, start=1):
             row = dataclasses.asdict(route)
-            row |= {"number": number, "midi_number": route.number, "is_muted": number in self._engine.muted_routes}
+            row |= {
+                "number": number,
+                "midi_number": route.number,
+                "is_muted": number in engine.muted_routes,
+                "is_solo": number in engine.solo_routes,
+                "tried": "" if tried is None or tried.number != number else "alone" if tried.is_alone else "beside",
+            }
             rows.append(row)
         return [json.dumps(rows)]
 
     def route_mute(self, number: int, is_muted: int) -> Answer:
-        there = len(self._engine.patch.routes)
-        if not 1 <= number <= there:
-            raise ValueError(f"no route {number}; there are {there}, the first is 1")
+        self._route(number)
         muted = self._engine.muted_routes
         self._engine.mute_routes(muted | {number} if is_muted else muted - {number})
         return None
+
+    def route_solo(self, number: int, is_solo: int) -> Answer:
+        self._route(number)
+        solo = self._engine.solo_routes
+        self._engine.solo_only(solo | {number} if is_solo else solo - {number})
+        return None
+
+    def route_test(self, number: int, length_s: float = TEST_S) -> Answer:
+        self._try_route(number, length_s, is_alone=False)
+        return None
+
+    def route_learn(self, number: int, length_s: float = LEARN_S) -> Answer:
+        self._try_route(number, length_s, is_alone=True)
+        return None
+
+    def _try_route(self, number: int, length_s: float, *, is_alone: bool) -> None:
+        self._route(number)
+        if not 0 <= length_s <= 600:
+            raise ValueError(f"{length_s:g} s; allowed: 0..600 s, 0 to end it")
+        if length_s:
+            self._engine.try_route(number, length_s, is_alone=is_alone)
+        else:
+            self._engine.stop_trying()
+
+    def _route(self, number: int) -> Route:
+        routes = self._engine.scenes.routes
+        if not 1 <= number <= len(routes):
+            raise ValueError(f"no route {number}; there are {len(routes)}, the first is 1")
+        return routes[number - 1]
+
+    # Scenes
+
+    def scenes(self) -> Answer:
+        scenes = [
+            {
+                "number": number,
+                "name": scene.name,
+                "fade_s": scene.fade_s,
+                "key": scene.key,
+                "from": f"{scene.output}.{scene.class_name}" if scene.output else "",
+                "hold_s": scene.hold_s,
+                "is_current": scene.name == self._engine.scenes.current,
+            }
+            for number, scene in enumerate(self._engine.patch.scenes, start=1)
+        ]
+        return [json.dumps(scenes)]
+
+    def scene_recall(self, name: str, fade_s: float | None = None) -> Answer:
+        return self._recall(self._engine.patch.scene(name), fade_s)
+
+    def scene_next(self) -> Answer:
+        return self._step_scene(1)
+
+    def scene_previous(self) -> Answer:
+        return self._step_scene(-1)
+
+    def scene_leave(self, fade_s: float = 0.0) -> Answer:
+        return self._recall(Scene(name="", routes=self._engine.patch.routes), fade_s)
+
+    def scene_save(self, name: str) -> Answer:
+        engine = self._engine
+        rows = [
+            _scene_row(route, self._output(route.output), is_muted=number in engine.muted_routes)
+            for number, route in enumerate(engine.scenes.routes, start=1)
+        ]
+        outputs = [one.name for one in engine.patch.outputs if one.name in engine.predictor.enabled]
+        self._change_patch(save_scene(self._patch_text(), name, outputs, rows))
+        engine.scenes.current = name
+        engine.report_session()
+        engine.telemetry.publish("changes", "routes")
+        return None
+
+    def _step_scene(self, by: int) -> Answer:
+        scenes = self._engine.patch.scenes
+        if not scenes:
+            raise ValueError("this patch has no scenes; make one with /instrument/scene/save")
+        names = [scene.name for scene in scenes]
+        current = self._engine.scenes.current
+        index = (names.index(current) + by) % len(names) if current in names else min(by, 0)
+        return self._recall(scenes[index], None)
+
+    def _recall(self, scene: Scene, fade_s: float | None) -> Answer:
+        seconds = scene.fade_s if fade_s is None else fade_s
+        if not 0 <= seconds <= 3600:
+            raise ValueError(f"a cross-fade of {seconds:g} s; allowed: 0..3600 s")
+        self._engine.recall_scene(scene, seconds)
+        return [scene.name]
 
     def output_classes(self, output: str, *classes: str) -> Answer:
         index = self._output_index(output)
@@ -555,20 +684,44 @@ class Commands:
     def _patch_text(self) -> str:
         return self._engine.project.patch_file.read_text(encoding="utf-8")
 
-    def _change_patch(self, text: str, *, is_saved: bool = False) -> None:
-        """Plays on with that text as the patch, and keeps it; a patch that is wrong changes nothing."""
-        file = self._engine.project.patch_file
-        patch: Patch = parse_patch(text, file)
-        if is_saved:
-            self._engine.change_patch(patch)
-            return
+    def _begin_patch(self) -> None:
+        """Knows the patch that plays now, and no edit of it."""
+        self._played_text = self._patch_text()
+        self._undone: list[str] = []
+        self._redone: list[str] = []
+        self._last_edit: tuple[str, float] = ("", 0.0)
+
+    def _change_patch(self, text: str, *, is_saved: bool = False, edit: str = "") -> None:
+        """Plays on with that text as the patch, and keeps it; a patch that is wrong changes nothing.
+
+        Edits of one value that come soon after each other are undone together.
+        """
+        before = self._played_text
+        self._write_patch(text, is_saved=is_saved)
+        now_s = self._engine.now_s()
+        is_same_edit = bool(edit) and edit == self._last_edit[0] and now_s - self._last_edit[1] < ONE_EDIT_S
+        self._last_edit = (edit, now_s)
+        if before != text and not is_same_edit:
+            self._undone = [*self._undone[-MOST_UNDONE + 1 :], before]
+        self._redone = []
+
+    def _write_patch(self, text: str, *, is_saved: bool = False) -> None:
+        engine, file = self._engine, self._engine.project.patch_file
+        patch = parse_patch(text, file)
         draft = file.with_suffix(".toml.new")
         try:
-            draft.write_text(text, encoding="utf-8")
-            self._engine.change_patch(patch)
-            draft.replace(file)
+            if not is_saved:
+                draft.write_text(text, encoding="utf-8")
+            engine.change_patch(patch)
+            if not is_saved:
+                draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)
+        self._played_text = text
+        if is_saved:
+            engine.say_patch_problem("")
+        else:
+            engine.note_patch_file()
 
     def _path(self, file: str) -> Path:
         """That file, named as seen from the project's folder."""
@@ -614,6 +767,22 @@ class Commands:
             shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix + ".new"))
         for suffix in (".safetensors", ".json"):
             target.with_suffix(suffix + ".new").replace(target.with_suffix(suffix))
+
+
+def _scene_row(route: Route, output: Output, *, is_muted: bool) -> dict[str, Any]:
+    """What a scene says of a route: all that a scene may change and that this kind of route heeds."""
+    row: dict[str, Any] = {"route": route.name, "muted": is_muted}
+    is_level = route.class_name is not None or route.value != "said" or output.kind == "continuous"
+    if is_level and route.midi != "note":
+        row["range"] = [_plain(route.low), _plain(route.high)]
+        return row | {"curve": _plain(route.curve), "invert": route.invert, "smooth_s": _plain(route.smooth_s)}
+    row |= {name: _plain(getattr(route, name)) for name in ("threshold", "hysteresis", "min_hold_s")}
+    return row | {"velocity": route.velocity} if route.midi == "note" else row
+
+
+def _plain(value: float) -> float | int:
+    """The number as a person would write it."""
+    return int(value) if value.is_integer() else round(value, 6)
 
 
 def _checked_target(output: Output, value: Value) -> Target:

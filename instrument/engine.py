@@ -27,12 +27,13 @@ from instrument.mapping import RouteMap
 from instrument.midi import Midi
 from instrument.models.trained import ModelError, TrainedModel, load_model
 from instrument.outputs import Outputs
-from instrument.patch import NO_CLASS, Patch, read_patch
+from instrument.patch import NO_CLASS, Patch, Scene, read_patch
 from instrument.predictor import Predictor
 from instrument.preview import Previews
 from instrument.project import Project
 from instrument.protocol import TOPICS
 from instrument.recorder import Outcome, Recorder
+from instrument.scenes import Scenes, previous
 from instrument.server import Address, Call, Server
 from instrument.signals import ClassPrediction, Control, FloatArray, Frame, Landmarks, OscSend, Prediction
 from instrument.source import NumbersSource, PhoneLine, Source, SourceError, open_source
@@ -50,6 +51,10 @@ LOST_S = 0.3
 PREVIEW_EVERY_S = 0.03
 """A little less than a frame of a camera at 30 a second, so that none of its pictures is left out."""
 LATENCY_EVERY_S = 0.5
+PATCH_EVERY_S = 0.5
+"""How often the patch is looked at for what an editor changed; two looks that agree, and it is played."""
+SWEEP_S = 2.0
+"""How long a route that is tried takes once up and down."""
 COMMANDS_S = 0.002
 """Commands that take longer together wait for the next frame, so that a flood cannot hold one up for long."""
 
@@ -70,6 +75,19 @@ class EngineOptions:
     """What `auto` meant to that engine: a camera that is away for a moment is still the camera."""
     secret: str = field(default="", repr=False)
     """What the console knows the engine by when it hands over a phone's pictures; empty: there is no console."""
+    scene: str = ""
+    """The scene that engine played."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A route whose control goes up and down by itself."""
+
+    number: int
+    """1 is the first."""
+    is_alone: bool
+    began_s: float
+    length_s: float
 
 
 class Engine:
@@ -81,6 +99,7 @@ class Engine:
     extractor: FeatureExtractor
     predictor: Predictor
     routes: RouteMap
+    scenes: Scenes
     outputs: Outputs
 
     def __init__(
@@ -111,6 +130,12 @@ class Engine:
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._published_at_s = {"preview": 0.0, "latency": 0.0}
+        self._patch_seen: tuple[int, int] | None = None
+        self._patch_edited: tuple[int, int] | None = None
+        self._patch_looked_at_s = now_s()
+        self.patch_problem = ""
+        """Why `patch.toml` as it is now does not play; the one before it does."""
+        self.tried: Tried | None = None
         self._is_run_when_trained = False
         """Whether the next training that succeeds starts playing; whoever says `run` decides otherwise."""
         self._wanted_source = ""
@@ -130,6 +155,8 @@ class Engine:
         self.targets = _first_targets(self.patch)
         self.recording_mask = {output.name for output in self.patch.outputs}
         self.muted_routes: set[int] = set()
+        self.solo_routes: set[int] = set()
+        """Where there are any, all others are silent."""
         self.server = Server(
             options.listen_host, options.in_port, on_call=self._bell.set, on_inputs=self._take_numbers, now_s=now_s
         )
@@ -151,6 +178,9 @@ class Engine:
             log.warning("not playing, as before the restart: `run 1` starts it")
         self._is_run_when_trained = not has_models and options.is_running is None
         self.commands = Commands(self)
+        self.note_patch_file()
+        if options.scene in [scene.name for scene in self.patch.scenes]:
+            self.recall_scene(self.patch.scene(options.scene), 0.0)
         self.report_session()
         self._train_untrained()
         self.server.start()
@@ -197,6 +227,8 @@ class Engine:
         featured_at_s = self.now_s()
         prediction = self.predictor.predict(features, landmarks.is_tracked)
         predicted_at_s = self.now_s()
+        if self.is_running and (cued := self.scenes.cued(prediction, predicted_at_s)) is not None:
+            self.recall_scene(cued, cued.fade_s)
         controls = self.routes.update(prediction, predicted_at_s) if self.is_running else []
         mapped_at_s = self.now_s()
         self.outputs.send(controls)  # telling others what was sent must not count as sending it
@@ -241,7 +273,10 @@ class Engine:
             self._bell.set()
 
     def _attend(self) -> None:
-        """Looks after what other threads and processes have finished."""
+        """Looks after what goes on by itself, and what other threads and processes have finished."""
+        self._follow_scene()
+        self._try_out()
+        self._look_at_patch()
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
             if future.done():
@@ -293,8 +328,9 @@ class Engine:
         self.project, self.recorder = project, recorder
         self.targets = _first_targets(patch)
         self.recording_mask = {output.name for output in patch.outputs}
-        self.muted_routes.clear()
+        self.muted_routes, self.solo_routes, self.tried = set(), set(), None
         self._build(patch)
+        self.note_patch_file()
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
         self._is_run_when_trained = not self.is_running
@@ -310,6 +346,10 @@ class Engine:
         old, patch = self.patch, patch.sending_to(self.options.out)
         if patch.listen.is_numbers and not patch.listen.inputs:
             patch = with_inputs(patch, old.listen.inputs)
+        self.stop_trying()
+        if patch != old and replace(patch, routes=(), scenes=()) == replace(old, routes=(), scenes=()):
+            self._change_routes(old, patch)
+            return
         wanted = self.options.source or patch.listen.source
         source, tracker = self._prepare(wanted, patch, self.project)
         self._send(self.routes.reset())
@@ -320,10 +360,12 @@ class Engine:
         old_names, names = ({output.name for output in one.outputs} for one in (old, patch))
         self.recording_mask = (self.recording_mask & names) | (names - old_names)
         enabled, wekinator_values = self.predictor.enabled, self.routes.wekinator_values
+        scenes = self.scenes
         self._build(patch)
         self.routes.wekinator_values |= {name: value for name, value in wekinator_values.items() if name in names}
         self.predictor.enabled = (enabled & names) | (names - old_names)
-        self.mute_routes({number for number in self.muted_routes if number <= len(patch.routes)})
+        self.scenes = scenes
+        self._change_routes(old, patch)
         self.load_models()
         if patch.training.always:
             self._train_untrained()
@@ -339,10 +381,119 @@ class Engine:
         self.is_ended = False
         self.report_session()
 
+    def _change_routes(self, old: Patch, patch: Patch) -> None:
+        """Plays on with other routes and scenes; routes that go where they went keep what they remember."""
+        were = previous(old.routes, patch.routes)
+        self.muted_routes, self.solo_routes = (
+            {number for number, was in enumerate(were, start=1) if was is not None and was + 1 in numbers}
+            for numbers in (self.muted_routes, self.solo_routes)
+        )
+        edited = self.scenes.follow(patch)
+        self.patch = patch
+        self._send(self.routes.settle(patch, self.scenes.routes))
+        if edited is not None:
+            self._switch_to(edited)
+        self._apply_mutes()
+        self.telemetry.publish("changes", "patch")
+
     def mute_routes(self, numbers: set[int]) -> None:
         """Silences these routes (1 is the first) and no others."""
         self.muted_routes = numbers
-        self._send(self.routes.mute({number - 1 for number in numbers}))
+        self._apply_mutes()
+
+    def solo_only(self, numbers: set[int]) -> None:
+        """Silences all routes but these; none of them ends it."""
+        self.solo_routes = numbers
+        self._apply_mutes()
+
+    def _apply_mutes(self) -> None:
+        count = len(self.patch.routes)
+        silent = {number for number in self.muted_routes if number <= count}
+        if self.solo_routes:
+            silent |= set(range(1, count + 1)) - self.solo_routes
+        self._send(self.routes.mute({number - 1 for number in silent}))
+        self.telemetry.publish("changes", "routes")
+
+    def recall_scene(self, scene: Scene, fade_s: float) -> None:
+        """Goes to that scene, at once or over that time."""
+        log.info("scene: %s", scene.name or "none")
+        self.scenes.recall(scene, fade_s, self.now_s())
+        self.telemetry.publish("scene", scene.name, fade_s)
+        self._follow_scene()
+        self.report_session()
+
+    def _follow_scene(self) -> None:
+        if (step := self.scenes.step(self.now_s())) is None:
+            return
+        if step.switched is not None:
+            self._switch_to(step.switched)
+            self._apply_mutes()
+        self._send(self.routes.settle(self.patch, step.routes))
+        if not self.scenes.is_fading:
+            self.telemetry.publish("changes", "routes")
+
+    def _switch_to(self, scene: Scene) -> None:
+        self.muted_routes = set(scene.muted)
+        if scene.outputs is not None:
+            self.predictor.enabled = set(scene.outputs)
+
+    def try_route(self, number: int, length_s: float, *, is_alone: bool) -> None:
+        """Sends what that route (1 is the first) sends, up and down, by itself; nothing else with `is_alone`."""
+        self.stop_trying()
+        self.tried = Tried(number=number, is_alone=is_alone, began_s=self.now_s(), length_s=length_s)
+        self._bell.set()
+        self.telemetry.publish("changes", "routes")
+
+    def stop_trying(self) -> None:
+        if self.tried is not None:
+            self.tried = None
+            self._send(self.routes.end_try())
+            self.telemetry.publish("changes", "routes")
+
+    def _try_out(self) -> None:
+        if (tried := self.tried) is None:
+            return
+        now_s = self.now_s()
+        at_s = now_s - tried.began_s
+        if at_s >= tried.length_s:
+            self.stop_trying()
+            return
+        share = 1.0 - abs(1.0 - at_s % SWEEP_S / (SWEEP_S / 2.0))
+        self._send(self.routes.try_out(tried.number - 1, share, now_s, is_alone=tried.is_alone))
+
+    def note_patch_file(self) -> None:
+        """Takes the patch as it is on disk for the one that plays."""
+        self._patch_seen = self._patch_stamp()
+        self.say_patch_problem("")
+
+    def _look_at_patch(self) -> None:
+        """Plays what an editor made of the patch, once it has been written whole."""
+        now_s = self.now_s()
+        if now_s - self._patch_looked_at_s < PATCH_EVERY_S:
+            return
+        self._patch_looked_at_s = now_s
+        stamp = self._patch_stamp()
+        if stamp == self._patch_seen:
+            return
+        if stamp != self._patch_edited:
+            self._patch_edited = stamp
+            return
+        self._patch_seen = stamp
+        self.commands.replay_patch()
+
+    def _patch_stamp(self) -> tuple[int, int] | None:
+        """What differs after every edit; None where there is no patch."""
+        try:
+            found = self.project.patch_file.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def say_patch_problem(self, problem: str) -> None:
+        """Says why the patch on disk does not play; nothing when it does."""
+        if problem != self.patch_problem:
+            self.patch_problem = problem
+            self.telemetry.publish("changes", "patch")
 
     def load_models(self) -> None:
         """Takes the project's trained models in, between two frames; says which do not fit."""
@@ -363,6 +514,7 @@ class Engine:
     def set_running(self, is_running: bool) -> None:
         self._is_run_when_trained = False
         if is_running != self.is_running:
+            self.tried = None
             # Notes that are due end, and begin again with what is seen now.
             self._send(self.routes.release_all() if not is_running else self.routes.reset())
         self.is_running = is_running
@@ -371,6 +523,7 @@ class Engine:
 
     def panic(self) -> None:
         """Silence: every note off, and nothing is sent until `run`."""
+        self.stop_trying()
         self.set_running(False)
         self.outputs.panic()
 
@@ -497,6 +650,7 @@ class Engine:
             "version": __version__,
             "project": str(self.project.folder),
             "patch": self.patch.name,
+            "patch_problem": self.patch_problem,
             "running": self.is_running,
             "source": {
                 "name": source.name,
@@ -557,7 +711,8 @@ class Engine:
             log.error(text, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
 
     def report_session(self) -> None:
-        self._report({"folder": str(self.project.folder), "source": self.options.source, "is_running": self.is_running})
+        session = {"folder": str(self.project.folder), "source": self.options.source, "is_running": self.is_running}
+        self._report({**session, "scene": self.scenes.current})
 
     def close(self) -> None:
         """Releases every note, and ends. Closing twice does nothing."""
@@ -661,6 +816,7 @@ class Engine:
         self.extractor = FeatureExtractor(patch)
         self.predictor = Predictor(patch, self._made_learners)
         self.routes = RouteMap(patch)
+        self.scenes = Scenes(patch)
         self.telemetry.publish("changes", "patch")
 
     def _recorded_inputs(self) -> int:

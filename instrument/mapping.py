@@ -12,8 +12,8 @@ counts as another class, `none`: notes end, levels fall, without waiting.
 import math
 import struct
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from instrument.patch import NO_CLASS, Output, Patch, Route, WhenLost
 from instrument.signals import ClassPrediction, ContinuousPrediction, Control, MidiSend, OscSend, Prediction
@@ -31,8 +31,12 @@ class RouteMap:
 
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
+        self._settled = patch.routes
         self._sounding: Counter[Note] = Counter()  # how many routes hold each note
         self._muted: frozenset[int] = frozenset()
+        self._routes: list[_AnyRoute] = []
+        self._tried: tuple[int, _AnyRoute] | None = None
+        self._is_alone = False
         self.wekinator_values = {one.name: 1.0 if one.kind == "class" else one.low for one in patch.outputs}
         """What Wekinator says for each output now: predicted, or set from outside as the value to record."""
         self.reset()
@@ -41,11 +45,13 @@ class RouteMap:
         """The controls that leave for this frame, Wekinator's first, then in the patch's order."""
         seen = _seen(prediction)
         controls: list[Control] = []
+        if self._is_alone:
+            return controls
         if self._wekinator is not None:
             controls += self._wekinator.update(seen, self.wekinator_values)
         _reject(prediction, seen)
         for index, route in enumerate(self._routes):
-            if index not in self._muted:
+            if index not in self._muted and (self._tried is None or self._tried[0] != index):
                 controls += route.update(seen.get(route.source), now_s)
         return controls
 
@@ -59,12 +65,65 @@ class RouteMap:
         self._muted = frozenset(indices)
         return controls
 
+    def settle(self, patch: Patch, routes: Sequence[Route]) -> list[Control]:
+        """Goes on with these routes; those that go where they went keep what they remember. Gives the note offs due.
+
+        The outputs of `patch` must be those there were. Mutes stay with their routes.
+        """
+        controls = self.end_try()
+        self._patch, self._settled = patch, tuple(routes)
+        left: dict[tuple[object, ...], list[tuple[bool, _AnyRoute]]] = {}
+        for index, one in enumerate(self._routes):
+            left.setdefault(_goal(one.route), []).append((index in self._muted, one))
+        self._routes = []
+        muted = set()
+        for index, route in enumerate(routes):
+            if there := left.get(_goal(route)):
+                is_muted, one = there.pop(0)
+                one.settle(route, patch.output(route.output))
+                if is_muted:
+                    muted.add(index)
+            else:
+                one = _routed(route, patch, self._sounding)
+            self._routes.append(one)
+        self._muted = frozenset(muted)
+        for one in (one for there in left.values() for _, one in there if isinstance(one, _NoteRoute)):
+            controls += one.release()
+        return controls
+
+    def try_out(self, index: int, share: float, now_s: float, *, is_alone: bool = False) -> list[Control]:
+        """What that route (0 is the first) sends for an input so far up its range (0..1), whatever is seen.
+
+        It is that route's only input until `end_try`; with `is_alone` nothing else is sent meanwhile.
+        """
+        controls: list[Control] = []
+        if self._tried is None or self._tried[0] != index:
+            controls += self.end_try()
+            for number, one in enumerate(self._routes):
+                if isinstance(one, _NoteRoute) and (is_alone or number == index):
+                    controls += one.release()
+            plain = replace(self._routes[index].route, smooth_s=0.0, min_hold_s=0.0)
+            self._tried = index, _routed(plain, self._patch, self._sounding)
+            self._is_alone = is_alone
+        tried = self._tried[1]
+        return controls + tried.update(_swept(tried.route, self._patch.output(tried.route.output), share), now_s)
+
+    def end_try(self) -> list[Control]:
+        """Ends `try_out`; the route says anew what it says. Gives what lets go of what was tried."""
+        if self._tried is None:
+            return []
+        index, tried = self._tried
+        self._tried, self._is_alone = None, False
+        self._routes[index] = _routed(self._routes[index].route, self._patch, self._sounding)
+        return tried.release() if isinstance(tried, _NoteRoute) else tried.let_go()
+
     def release_all(self) -> list[Control]:
         """What lets go of everything: note offs, and for other routes what a lost body makes them send.
 
         A note stays off until its class has been gone once.
         """
         controls: list[Control] = []
+        controls += self.end_try()
         for index, route in enumerate(self._routes):
             if isinstance(route, _NoteRoute):
                 route.disarm()
@@ -75,7 +134,8 @@ class RouteMap:
     def reset(self) -> list[Control]:
         """Forgets everything, as a new RouteMap; gives the note offs that were still due."""
         controls = self._note_offs()
-        self._routes = [_routed(route, self._patch, self._sounding) for route in self._patch.routes]
+        self._tried, self._is_alone = None, False
+        self._routes = [_routed(route, self._patch, self._sounding) for route in self._settled]
         out = self._patch.destinations.get("out")
         has_wekinator = self._patch.is_wekinator and out is not None and out.osc is not None
         self._wekinator = _WekinatorOutputs(self._patch) if has_wekinator and self._patch.outputs else None
@@ -119,7 +179,24 @@ def _reject(prediction: Prediction, seen: dict[str, Seen]) -> None:
                 seen[name] = {**dict.fromkeys(output.classes, 0.0), NO_CLASS: 1.0}
 
 
-def _routed(route: Route, patch: Patch, sounding: "Counter[Note]") -> "_LevelRoute | _NoteRoute | _ClassRoute":
+def _goal(route: Route) -> tuple[object, ...]:
+    """Two routes that are alike in this send the same kind of thing from the same source to the same place."""
+    return route.source, route.value, route.destination, route.osc, route.midi, route.channel, route.number
+
+
+def _swept(route: Route, output: Output, share: float) -> Seen:
+    """What an output would say for a route's input to be so far up its range (0..1)."""
+    if route.value != "said":
+        return share
+    if output.kind == "continuous":
+        return output.low + share * (output.high - output.low)
+    if route.class_name is not None:
+        return {route.class_name: share if route.midi != "note" else float(share >= 0.5)}
+    classes = output.classes or ("1",)
+    return {classes[min(int(share * len(classes)), len(classes) - 1)]: 1.0}
+
+
+def _routed(route: Route, patch: Patch, sounding: "Counter[Note]") -> "_AnyRoute":
     output = patch.output(route.output)
     if route.midi == "note":
         return _NoteRoute(route, sounding)
@@ -150,18 +227,23 @@ class _LevelRoute:
 
     def __init__(self, route: Route, output: Output) -> None:
         self.source = route.output if route.value == "said" else f"{route.output} {route.value}"
-        self._route = route
-        is_share = route.class_name is not None or route.value != "said"
-        self._input_low, self._input_high = (0.0, 1.0) if is_share else (output.low, output.high)
         self._absence = _Absence(route.when_lost.hold_s)
-        self._lost_target = _stand_in(route.when_lost, released=route.low)
         self._target: float | None = None
         self._value: float | None = None
         self._updated_at_s = 0.0
         self._sent: float | None = None
+        self.settle(route, output)
+
+    def settle(self, route: Route, output: Output) -> None:
+        """Other settings, from now on."""
+        self.route = route
+        is_share = route.class_name is not None or route.value != "said"
+        self._input_low, self._input_high = (0.0, 1.0) if is_share else (output.low, output.high)
+        self._absence.hold_s = route.when_lost.hold_s
+        self._lost_target = _stand_in(route.when_lost, released=route.low)
 
     def update(self, seen: Seen | None, now_s: float) -> list[Control]:
-        route = self._route
+        route = self.route
         if seen is not None:
             value = seen.get(route.class_name or "", 0.0) if isinstance(seen, Mapping) else seen
             self._target = self._shaped(value)
@@ -181,7 +263,7 @@ class _LevelRoute:
         return self._send(self._lost_target)
 
     def _send(self, value: float) -> list[Control]:
-        route = self._route
+        route = self.route
         sendable = _midi_value(value) if route.midi else _float32(value)
         if sendable is None or (route.change_only and sendable == self._sent):
             return []
@@ -192,7 +274,7 @@ class _LevelRoute:
         return [MidiSend(destination=route.destination, bytes=message)]
 
     def _shaped(self, value: float) -> float:
-        route = self._route
+        route = self.route
         share = (value - self._input_low) / (self._input_high - self._input_low)
         share = min(max(share, 0.0), 1.0)
         if route.invert:
@@ -203,10 +285,10 @@ class _LevelRoute:
         """A one-pole low-pass whose time constant does not depend on the frame rate."""
         elapsed_s = max(0.0, now_s - self._updated_at_s)
         self._updated_at_s = now_s
-        if self._value is None or self._route.smooth_s <= 0.0:
+        if self._value is None or self.route.smooth_s <= 0.0:
             return target
-        rest = (self._value - target) * math.exp(-elapsed_s / self._route.smooth_s)
-        arrived = abs(rest) <= 1e-4 * abs(self._route.high - self._route.low)
+        rest = (self._value - target) * math.exp(-elapsed_s / self.route.smooth_s)
+        arrived = abs(rest) <= 1e-4 * abs(self.route.high - self.route.low)
         return target if arrived else target + rest
 
 
@@ -215,17 +297,22 @@ class _NoteRoute:
 
     def __init__(self, route: Route, sounding: "Counter[Note]") -> None:
         self.source = route.output
-        self._route = route
         self._note: Note = (route.destination, route.channel, route.number)
         self._sounding = sounding
         self._absence = _Absence(route.when_lost.hold_s)
-        self._lost_confidence = _stand_in(route.when_lost, released=0.0)
         self._is_on = False
         self._is_armed = True
         self._on_at_s = 0.0
+        self.settle(route)
+
+    def settle(self, route: Route, _: Output | None = None) -> None:
+        """Other settings, from now on."""
+        self.route = route
+        self._absence.hold_s = route.when_lost.hold_s
+        self._lost_confidence = _stand_in(route.when_lost, released=0.0)
 
     def update(self, seen: Seen | None, now_s: float) -> list[Control]:
-        route = self._route
+        route = self.route
         confidence = seen.get(route.class_name or "", 0.0) if isinstance(seen, Mapping) else None
         if self._absence.update(seen, now_s):
             confidence = self._lost_confidence
@@ -257,7 +344,7 @@ class _NoteRoute:
         if self._sounding[self._note] > 1:  # another route holds this very note
             return []
         destination, channel, number = self._note
-        return [MidiSend(destination=destination, bytes=(NOTE_ON | channel, number, self._route.velocity))]
+        return [MidiSend(destination=destination, bytes=(NOTE_ON | channel, number, self.route.velocity))]
 
     def _off(self) -> list[Control]:
         self._is_on = False
@@ -274,12 +361,17 @@ class _ClassRoute:
 
     def __init__(self, route: Route, output: Output) -> None:
         self.source = route.output
-        self._route = route
-        self._classes = output.classes
         self._absence = _Absence(route.when_lost.hold_s)
         self._decided: str | None = None
         self._decided_at_s = 0.0
         self._sent_program: int | None = None
+        self.settle(route, output)
+
+    def settle(self, route: Route, output: Output) -> None:
+        """Other settings, from now on."""
+        self.route = route
+        self._classes = output.classes
+        self._absence.hold_s = route.when_lost.hold_s
 
     def update(self, seen: Seen | None, now_s: float) -> list[Control]:
         if self._absence.update(seen, now_s):
@@ -287,18 +379,18 @@ class _ClassRoute:
         if not isinstance(seen, Mapping):
             return []
         has_changed = self._decide(seen, now_s)
-        if self._decided is None or (self._route.change_only and not has_changed):
+        if self._decided is None or (self.route.change_only and not has_changed):
             return []
         return self._controls(self._decided, seen.get(self._decided, 0.0), self._classes or tuple(seen))
 
     def _decide(self, confidences: Mapping[str, float], now_s: float) -> bool:
         """Whether another class has been decided on."""
         best = max(confidences, key=confidences.__getitem__)
-        if best == self._decided or confidences[best] < self._route.threshold:
+        if best == self._decided or confidences[best] < self.route.threshold:
             return False
         if self._decided is not None:
             lead = confidences[best] - confidences.get(self._decided, 0.0)
-            if lead < self._route.hysteresis or now_s - self._decided_at_s < self._route.min_hold_s:
+            if lead < self.route.hysteresis or now_s - self._decided_at_s < self.route.min_hold_s:
                 return False
         self._decided = best
         self._decided_at_s = now_s
@@ -306,17 +398,17 @@ class _ClassRoute:
 
     def let_go(self) -> list[Control]:
         """No class any more; a value to send stands where the confidence, or the program, did."""
-        then = self._route.when_lost.then
-        value = _stand_in(self._route.when_lost, released=0.0)
+        then = self.route.when_lost.then
+        value = _stand_in(self.route.when_lost, released=0.0)
         if value is None or self._decided is None:
             return []
         self._decided = None
-        if self._route.osc is not None:
+        if self.route.osc is not None:
             return self._controls(NO_CLASS, value, ())
         return [] if then == "release" else self._program(_midi_value(value))
 
     def _controls(self, name: str, confidence: float, classes: tuple[str, ...]) -> list[Control]:
-        route = self._route
+        route = self.route
         if route.osc is not None:
             return [OscSend(destination=route.destination, address=route.osc, arguments=(name, confidence))]
         if name not in classes:
@@ -324,11 +416,14 @@ class _ClassRoute:
         return self._program(_midi_value(route.low + classes.index(name)))
 
     def _program(self, number: int | None) -> list[Control]:
-        route = self._route
+        route = self.route
         if number is None or (route.change_only and number == self._sent_program):
             return []
         self._sent_program = number
         return [MidiSend(destination=route.destination, bytes=(PROGRAM_CHANGE | route.channel, number))]
+
+
+_AnyRoute = _LevelRoute | _NoteRoute | _ClassRoute
 
 
 @dataclass(slots=True)

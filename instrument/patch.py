@@ -5,9 +5,10 @@ the line, what came and what is allowed. Nothing here opens a device or a model.
 """
 
 import difflib
+import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -187,8 +188,33 @@ class Route:
     change_only: bool = True
     """Send only when what would be sent differs from what was sent last."""
     when_lost: WhenLost = field(default_factory=WhenLost)
-    line: int = 0
+    name: str = ""
+    """What scenes call it: given, or its address or MIDI message."""
+    line: int = field(default=0, compare=False)
     """Line in the patch, for messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What routes do together, to be recalled at once or over `fade_s`."""
+
+    name: str
+    fade_s: float = 0.0
+    key: str = ""
+    """The key that recalls it in the page: a letter or a digit."""
+    output: str | None = None
+    class_name: str | None = None
+    """The class that recalls it once it has been seen for `hold_s`."""
+    hold_s: float = 1.0
+    threshold: float = 0.5
+    outputs: tuple[str, ...] | None = None
+    """The outputs that play; None leaves them as they are."""
+    routes: tuple[Route, ...] = ()
+    """Every route of the patch, in its order, with the settings it has in this scene."""
+    muted: frozenset[int] = frozenset()
+    """The routes that are silent in it; 1 is the first."""
+    written: str = ""
+    """What it says of routes and outputs, as it stands in the patch: whether it was edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +231,7 @@ class Patch:
     outputs: tuple[Output, ...] = ()
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    scenes: tuple[Scene, ...] = ()
     is_wekinator: bool = True
     """Whether every frame also goes out as `/wek/outputs`, as Wekinator sends it."""
     wekinator_probabilities: bool = False
@@ -222,6 +249,17 @@ class Patch:
                 return output
         there = ", ".join(output.name for output in self.outputs) or "none"
         raise KeyError(f"no output '{name}'; this patch has: {there}")
+
+    def scene(self, name: str) -> Scene:
+        """The scene of that name.
+
+        Raises KeyError with the names there are.
+        """
+        for scene in self.scenes:
+            if scene.name == name:
+                return scene
+        there = ", ".join(scene.name for scene in self.scenes) or "none; make one with /instrument/scene/save"
+        raise KeyError(f"no scene '{name}'; this patch has: {there}")
 
     def sending_to(self, address: tuple[str, int] | None) -> "Patch":
         """This patch with the destination `out` at that host and port; None leaves it where it is."""
@@ -266,10 +304,21 @@ def parse_patch(text: str, path: Path) -> Patch:
         "out": Destination(name="out", osc=DEFAULT_OSC),
         PAGE: Destination(name=PAGE, is_page=True),
     }
-    for named in top.named_tables("destination"):
-        destination = _destination(named)
+    for one in top.named_tables("destination"):
+        destination = _destination(one)
         destinations[destination.name] = destination
-    routes = tuple(_route(table, outputs, destinations) for table in top.tables("route"))
+    tables = top.tables("route")
+    names = route_names(table.get("route", ()))
+    routes = tuple(_route(one, name, outputs, destinations) for one, name in zip(tables, names, strict=True))
+    scenes = tuple(_scene(one, outputs, routes) for one in top.tables("scene"))
+    for kind, key, values in (
+        ("route", "name", [route.name for route in routes]),
+        ("scene", "name", [scene.name for scene in scenes]),
+        ("scene", "key", [scene.key for scene in scenes]),
+    ):
+        for index, value in enumerate(values):
+            if value and value in values[:index]:
+                top.fail((kind, index, key), f"{key} '{value}' is there twice", f"each {key} once")
     wekinator = top.table("wekinator")
     is_wekinator = wekinator.boolean("outputs", default=True)
     probabilities = wekinator.boolean("probabilities", default=False)
@@ -287,6 +336,7 @@ def parse_patch(text: str, path: Path) -> Patch:
         outputs=outputs,
         destinations=destinations,
         routes=routes,
+        scenes=scenes,
         is_wekinator=is_wekinator,
         wekinator_probabilities=probabilities,
         wekinator_output_names=output_names,
@@ -432,7 +482,33 @@ def _destination(table: "_Table") -> Destination:
 _MIDI_KINDS = ("cc", "note", "program")
 
 
-def _route(table: "_Table", outputs: tuple[Output, ...], destinations: Mapping[str, Destination]) -> Route:
+def route_names(routes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What scenes call those routes, given as they stand in a patch: their `name`, else their address or MIDI message.
+
+    Of several that would be called alike, those after the first get a number.
+    """
+    given = [str(one.get("name", "")) for one in routes]
+    names: list[str] = []
+    for own, one in zip(given, routes, strict=True):
+        first = name = own or _described(one)
+        number = 1
+        while not own and name in (*names, *given):
+            number += 1
+            name = f"{first} {number}"
+        names.append(name)
+    return names
+
+
+def _described(route: Mapping[str, Any]) -> str:
+    """`/cutoff`, `cc 74`, `note 60 ch 2`, `program`."""
+    kind = route.get("midi")
+    if not kind:
+        return str(route.get("osc", ""))
+    number = "" if kind == "program" else f" {route.get('number', 60 if kind == 'note' else 1)}"
+    return f"{kind}{number}" + (f" ch {route['channel']}" if route.get("channel", 1) != 1 else "")
+
+
+def _route(table: "_Table", name: str, outputs: tuple[Output, ...], destinations: Mapping[str, Destination]) -> Route:
     source = table.text("from")
     output, class_name = _resolve(table, source, outputs)
     osc = table.text("osc", default="") or None
@@ -462,7 +538,7 @@ def _route(table: "_Table", outputs: tuple[Output, ...], destinations: Mapping[s
         table.fail_key("value", f"the disagreement of '{source}'", "that of an [[output]] with disagreement = true")
     if midi == "cc" and output.kind == "class" and class_name is None and value == "said":
         table.fail_key("from", f"a controller from '{source}'", "one class, as output.class, or a continuous output")
-    low, high = table.range("range", default=(0.0, 127.0 if midi else 1.0))
+    table.text("name", default="")
     route = Route(
         source=source,
         output=output.name,
@@ -473,23 +549,76 @@ def _route(table: "_Table", outputs: tuple[Output, ...], destinations: Mapping[s
         midi=midi,
         channel=table.integer("channel", default=1, low=1, high=16) - 1,
         number=table.integer("number", default=60 if midi == "note" else 1, low=0, high=127),
-        velocity=table.integer("velocity", default=100, low=1, high=127),
-        low=low,
-        high=high,
-        curve=table.number("curve", default=1.0, low=0.01, high=100.0),
-        invert=table.boolean("invert", default=False),
-        smooth_s=table.number("smooth_s", default=0.0, low=0.0, high=60.0),
-        threshold=table.number("threshold", default=0.5, low=0.0, high=1.0),
-        hysteresis=table.number("hysteresis", default=0.1, low=0.0, high=1.0),
-        min_hold_s=table.number("min_hold_s", default=0.0, low=0.0, high=60.0),
+        high=127.0 if midi else 1.0,
         change_only=table.boolean("change_only", default=True),
         when_lost=_when_lost(table.table("when_lost")),
+        name=name,
         line=table.line("from"),
     )
-    if midi and not 0 <= min(low, high) <= max(low, high) <= 127:
+    return _settled(table, route)
+
+
+def _settled(table: "_Table", route: Route) -> Route:
+    """The route with the settings that table gives: those a scene may change, too."""
+    low, high = table.range("range", default=(route.low, route.high))
+    if route.midi and not 0 <= min(low, high) <= max(low, high) <= 127:
         table.fail_key("range", f"{low:g}..{high:g}", "0..127 for MIDI")
+    settled = replace(
+        route,
+        low=low,
+        high=high,
+        velocity=table.integer("velocity", default=route.velocity, low=1, high=127),
+        curve=table.number("curve", default=route.curve, low=0.01, high=100.0),
+        invert=table.boolean("invert", default=route.invert),
+        smooth_s=table.number("smooth_s", default=route.smooth_s, low=0.0, high=60.0),
+        threshold=table.number("threshold", default=route.threshold, low=0.0, high=1.0),
+        hysteresis=table.number("hysteresis", default=route.hysteresis, low=0.0, high=1.0),
+        min_hold_s=table.number("min_hold_s", default=route.min_hold_s, low=0.0, high=60.0),
+    )
     table.end()
-    return route
+    return settled
+
+
+def _scene(table: "_Table", outputs: tuple[Output, ...], routes: tuple[Route, ...]) -> Scene:
+    name, key = table.text("name"), table.text("key", default="")
+    if not name.strip():
+        table.fail_key("name", f"'{name}'", "a text to call it by")
+    if key and not re.fullmatch(r"[a-z0-9]", key):
+        table.fail_key("key", f"'{key}'", "one letter a..z or digit 0..9")
+    output, class_name = None, None
+    if table.has("from"):
+        output, class_name = _resolve(table, table.text("from"), outputs)
+        if class_name is None:
+            table.fail_key("from", f"'{output.name}'", "one class, as output.class")
+    names = tuple(one.name for one in outputs)
+    written = json.dumps([table.peek("routes"), table.peek("outputs")], default=str)
+    named = {route.name: index for index, route in enumerate(routes)}
+    settled, muted, seen = list(routes), set[int](), set[str]()
+    for one in table.tables("routes"):
+        route_name = one.text("route")
+        if route_name not in named or route_name in seen:
+            came = f"route '{route_name}'" + (" twice" if route_name in seen else "")
+            one.fail_key("route", came, f"{', '.join(named) or 'none'}{_did_you_mean(route_name, list(named))}")
+        seen.add(route_name)
+        index = named[route_name]
+        if one.boolean("muted", default=False):
+            muted.add(index + 1)
+        settled[index] = _settled(one, routes[index])
+    scene = Scene(
+        name=name,
+        fade_s=table.number("fade_s", default=0.0, low=0.0, high=3600.0),
+        key=key,
+        output=output.name if output else None,
+        class_name=class_name,
+        hold_s=table.number("hold_s", default=1.0, low=0.0, high=3600.0),
+        threshold=table.number("threshold", default=0.5, low=0.0, high=1.0),
+        outputs=table.choices("outputs", allowed=names, default=()) if table.has("outputs") else None,
+        routes=tuple(settled),
+        muted=frozenset(muted),
+        written=written,
+    )
+    table.end()
+    return scene
 
 
 def _resolve(table: "_Table", source: str, outputs: tuple[Output, ...]) -> tuple[Output, str | None]:
@@ -587,6 +716,10 @@ class _Table:
     def has(self, key: str) -> bool:
         """Whether that key is there and has not been taken yet."""
         return key in self._rest
+
+    def peek(self, key: str) -> Any:
+        """What is there, unchecked and not taken; None when nothing is."""
+        return self._rest.get(key)
 
     def choices(self, key: str, *, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
         values = self.texts(key, default=default)

@@ -11,16 +11,19 @@ from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Table
 
-_ARRAYS = ("output", "route")
+from instrument.patch import route_names
+
+_ARRAYS = ("output", "route", "scene")
 
 
 def set_value(text: str, key: str, value: str | float | int | list[str] | list[int]) -> str:
     """The text with that value set. Keys are written `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
 
-    Text `true` and `false` become booleans, text that starts with [ is a list as JSON. Raises
-    ValueError for a key that leads nowhere.
+    Text `true` and `false` become booleans, text that starts with [ is a list as JSON. Scenes go on
+    naming a route whose name changes with it. Raises ValueError for a key that leads nowhere.
     """
     document = _parse(text)
+    names = _names(document)
     *path, last = key.split(".")
     place: Any = _walk(document, path, key, is_made=True)
     if isinstance(value, str) and (value in ("true", "false") or value.startswith("[")):
@@ -38,28 +41,34 @@ def set_value(text: str, key: str, value: str | float | int | list[str] | list[i
         elif old is None and isinstance(value, float) and value.is_integer():
             value = int(value)
         place[last] = value
+    _rename(document, names)
     return tomlkit.dumps(document)
 
 
 def remove_value(text: str, key: str) -> str:
-    """The text without that value or table.
+    """The text without that value or table. Scenes no longer name a route that is gone.
 
     Raises ValueError when it is not there.
     """
     document = _parse(text)
+    names = _names(document)
     *path, last = key.split(".")
     place = _walk(document, path, key, is_made=False)
     if isinstance(place, AoT | Array):
-        del place[_index(last, len(place), key)]
+        index = _index(last, len(place), key)
+        del place[index]
+        if path == ["route"]:
+            _forget(document, names.pop(index))
     elif last in place:
         del place[last]
     else:
         raise ValueError(f"{key}: the patch does not have it")
+    _rename(document, names)
     return tomlkit.dumps(document)
 
 
 def add_table(text: str, name: str, values: str) -> str:
-    """The text with one more table: `route`, `output` or `destination.NAME`; `values` is a JSON object.
+    """The text with one more table: `route`, `output`, `scene` or `destination.NAME`; `values` is a JSON object.
 
     Raises ValueError.
     """
@@ -82,8 +91,63 @@ def add_table(text: str, name: str, values: str) -> str:
             raise ValueError(f"{name}: there is one of that name already")
         parent[name.split(".")[1]] = table
     else:
-        raise ValueError(f"table '{name}'; allowed: route, output, destination.NAME")
+        raise ValueError(f"table '{name}'; allowed: route, output, scene, destination.NAME")
     return tomlkit.dumps(document)
+
+
+def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, Any]]) -> str:
+    """The text in which the scene of that name is this: the outputs that play, and a row for each route.
+
+    A new one comes last, with the first digit that recalls no other. Raises ValueError.
+    """
+    document = _parse(text)
+    scenes: Any = document.get("scene")
+    if not isinstance(scenes, AoT):
+        scenes = document["scene"] = tomlkit.aot()
+    scene = next((one for one in scenes if one.get("name") == name), None)
+    if scene is None:
+        scene = tomlkit.table()
+        scene["name"] = name
+        taken = {one.get("key") for one in scenes}
+        key = next((key for key in "123456789" if key not in taken), None)
+        if key is not None:
+            scene["key"] = key
+        scenes.append(scene)
+        scene = scenes[-1]
+    scene["outputs"] = outputs
+    array = tomlkit.array().multiline(True)
+    for row in rows:
+        table = tomlkit.inline_table()
+        table.update(row)
+        array.append(table)
+    scene["routes"] = array
+    return tomlkit.dumps(document)
+
+
+def _names(document: tomlkit.TOMLDocument) -> list[str]:
+    """What scenes call the routes."""
+    routes = document.get("route")
+    return route_names(routes) if isinstance(routes, AoT) else []
+
+
+def _rename(document: tomlkit.TOMLDocument, before: list[str]) -> None:
+    """Has scenes call the routes what they are called now."""
+    renamed = {old: new for old, new in zip(before, _names(document), strict=False) if old != new}
+    for row in _scene_rows(document) if renamed else ():
+        row["route"] = renamed.get(row.get("route"), row.get("route"))
+
+
+def _forget(document: tomlkit.TOMLDocument, name: str) -> None:
+    """Takes a route out of every scene."""
+    for scene in document.get("scene", ()):
+        rows = scene.get("routes", ())
+        for index in reversed(range(len(rows))):
+            if rows[index].get("route") == name:
+                del rows[index]
+
+
+def _scene_rows(document: tomlkit.TOMLDocument) -> list[Any]:
+    return [row for scene in document.get("scene", ()) for row in scene.get("routes", ())]
 
 
 def _parse(text: str) -> tomlkit.TOMLDocument:
@@ -107,9 +171,10 @@ def _walk(document: tomlkit.TOMLDocument, path: list[str], key: str, *, is_made:
             place = place[_index(part, len(place), key)]
         elif isinstance(place, Table | Container) or hasattr(place, "keys"):
             if part not in place:
-                if not is_made or part in _ARRAYS or place is not document:
+                is_inline = part == "when_lost" and isinstance(place, Table)
+                if not is_made or part in _ARRAYS or not (place is document or is_inline):
                     raise ValueError(f"{key}: the patch has no '{part}'")
-                place[part] = tomlkit.table()
+                place[part] = tomlkit.inline_table() if is_inline else tomlkit.table()
             place = place[part]
         else:
             raise ValueError(f"{key}: '{part}' leads nowhere")

@@ -182,8 +182,14 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/patch/add",
             "table:s json:s",
-            "Adds a `route`, an `output` or a `destination.NAME` to `patch.toml`; its keys as a JSON object.",
+            "Adds a `route`, `output`, `scene` or `destination.NAME` to `patch.toml`; its keys as a JSON object.",
         ),
+        _row(
+            "/instrument/patch/undo",
+            "",
+            "Takes back the last change of the patch, whether by a command or by an editor, up to 200 times.",
+        ),
+        _row("/instrument/patch/redo", "", "Does again what `patch/undo` took back."),
         _row(
             "/instrument/routes",
             "",
@@ -195,8 +201,50 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "route:i muted:i",
             "Mutes (1) or unmutes (0) one route, counted from 1; a note it holds ends.",
         ),
+        _row(
+            "/instrument/route/solo",
+            "route:i on:i",
+            "Silences all routes but those that are solo (1), until none is (0). `patch.toml` keeps nothing of it.",
+        ),
+        _row(
+            "/instrument/route/test",
+            "route:i seconds:f",
+            "Moves one route's control up and down by itself, for 2 s or as long as given; 0 ends it.",
+            optional=1,
+        ),
+        _row(
+            "/instrument/route/learn",
+            "route:i seconds:f",
+            "The same for 10 s while nothing else is sent, so that a synthesiser's own MIDI learn hears only this.",
+            optional=1,
+        ),
         _row("/instrument/output/classes", "output:s class:s", "Names all the classes an output may have.", repeats=1),
         _row("/instrument/output/enable", "output:s on:i", "Switches an output on (1) or off (0) while playing."),
+    ),
+    "Scenes": (
+        _row("/instrument/scenes", "", "The scenes, in order, and which of them plays.", done="json:s"),
+        _row(
+            "/instrument/scene/recall",
+            "name:s fade_s:f",
+            "Goes to that scene, over the time given or else its own: numbers move, switches flip in the middle. Notes "
+            "of routes that fall silent end.",
+            done="name:s",
+            optional=1,
+        ),
+        _row("/instrument/scene/next", "", "Goes to the scene after this one; for a pedal.", done="name:s"),
+        _row("/instrument/scene/previous", "", "Goes to the scene before this one.", done="name:s"),
+        _row(
+            "/instrument/scene/leave",
+            "fade_s:f",
+            "Goes back to the routes as their own tables in the patch have them.",
+            done="name:s",
+            optional=1,
+        ),
+        _row(
+            "/instrument/scene/save",
+            "name:s",
+            "Keeps what routes do now as the scene of that name in `patch.toml`: settings, mutes, outputs that play.",
+        ),
     ),
     "Source and performer": (
         _row(
@@ -441,8 +489,9 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     "changes": (
         "/instrument/changes",
         "`what:s`",
-        "When somebody changed `takes`, `patch`, `models` or `running`, so that a client may ask anew.",
+        "When `takes`, `patch`, `models`, `running` or `routes` (their mutes and scenes) changed: ask anew.",
     ),
+    "scene": ("/instrument/scene", "`name:s fade_s:f`", "When a scene is recalled; an empty name when one is left."),
 }
 """What can be subscribed to: address, what it carries, when it comes."""
 

@@ -20,6 +20,8 @@ def status_text(status: dict[str, Any]) -> str:
     ]
     if status["recording"]["state"] != "idle":
         lines.append(f"  {status['recording']['state']}, {status['recording']['frames']} frames")
+    if status["patch_problem"]:
+        lines.append(f"  PROBLEM   the patch before this edit plays on: {status['patch_problem']}")
     for problem in status["takes"]["problems"]:
         lines.append(f"  PROBLEM   {problem}")
     for output in status["outputs"]:

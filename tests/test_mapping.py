@@ -444,3 +444,73 @@ def test_release_all_lets_go_of_classes_and_levels_too() -> None:
 
 def test_release_all_sends_nothing_where_nothing_was_sent() -> None:
     assert RouteMap(patch(decision(), height())).release_all() == []
+
+
+def test_a_route_that_is_edited_goes_on_from_its_value() -> None:
+    routes = RouteMap(patch(height(low=0.0, high=1.0, smooth_s=1.0)))
+    play(routes, (0.0, {"height": 3.0}))
+    edited = patch(height(low=0.0, high=2.0, smooth_s=1.0))
+    assert routes.settle(edited, edited.routes) == []
+    [value] = values(play(routes, (0.1, {"height": 3.0})))
+    assert 1.0 < value < 1.2
+
+
+def test_a_note_that_sounds_goes_on_through_an_edit_of_another_route() -> None:
+    routes = RouteMap(patch(height(), note()))
+    play(routes, (0.0, up(1.0)))
+    edited = patch(height(curve=2.0), note())
+    assert routes.settle(edited, edited.routes) == []
+    assert play(routes, (0.1, up(1.0))) == []
+
+
+def test_a_note_that_sounds_ends_when_its_route_goes_elsewhere_or_away() -> None:
+    for edited in (patch(note(number=72)), patch()):
+        routes = RouteMap(patch(note()))
+        play(routes, (0.0, up(1.0)))
+        assert routes.settle(edited, edited.routes) == [MidiSend(destination="synth", bytes=(0x82, 60, 0))]
+
+
+def test_a_mute_stays_with_its_route_when_another_is_removed() -> None:
+    routes = RouteMap(patch(height(), controller()))
+    routes.mute({1})
+    edited = patch(controller())
+    routes.settle(edited, edited.routes)
+    assert play(routes, (0.0, {"height": 3.0})) == []
+
+
+def test_a_route_that_is_tried_sends_its_range_whatever_is_seen() -> None:
+    routes = RouteMap(patch(height(low=10.0, high=20.0, smooth_s=5.0)))
+    sent = [routes.try_out(0, share, 0.0) for share in (0.0, 0.5, 1.0)]
+    assert values(one for controls in sent for one in controls) == [10.0, 15.0, 20.0]
+    assert play(routes, (0.0, {"height": 3.0})) == []
+
+
+def test_every_class_and_a_note_is_tried() -> None:
+    routes = RouteMap(patch(decision(), note()))
+    assert [routes.try_out(0, share, 0.0)[0].arguments for share in (0.0, 0.4, 0.9)] == [  # type: ignore[union-attr]
+        ("rest", 1.0),
+        ("up", 1.0),
+        ("wide", 1.0),
+    ]
+    routes.end_try()
+    tried = [routes.try_out(1, share, 0.0) for share in (0.2, 0.6, 0.9, 0.4)]
+    assert [[one.bytes for one in controls] for controls in tried] == [[], [(0x92, 60, 100)], [], [(0x82, 60, 0)]]  # type: ignore[union-attr]
+
+
+def test_a_note_that_is_tried_ends_with_the_trial_and_with_everything() -> None:
+    for end in (RouteMap.end_try, RouteMap.release_all, RouteMap.reset):
+        routes = RouteMap(patch(note()))
+        routes.try_out(0, 0.9, 0.0)
+        assert end(routes) == [MidiSend(destination="synth", bytes=(0x82, 60, 0))]
+
+
+def test_while_one_route_is_tried_alone_all_others_are_silent() -> None:
+    routes = RouteMap(patch(height(), controller(), note(), is_wekinator=True))
+    play(routes, (0.0, up(1.0)))
+    assert routes.try_out(1, 0.0, 0.0, is_alone=True) == [
+        MidiSend(destination="synth", bytes=(0x82, 60, 0)),
+        MidiSend(destination="synth", bytes=(0xB0, 7, 0)),
+    ]
+    assert play(routes, (0.1, {**up(1.0), "height": 3.0})) == []
+    routes.end_try()
+    assert len(play(routes, (0.2, {"height": 3.0}))) == 3

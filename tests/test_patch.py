@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from instrument.patch import Patch, PatchError, parse_host_port, parse_patch, read_patch
+from instrument.patch import Patch, PatchError, parse_host_port, parse_patch, read_patch, route_names
 from instrument.projects import patch_names, patches_folder
 
 HEAD = """name = "Test"
@@ -155,3 +155,15 @@ def test_a_route_may_go_to_the_page_without_naming_it_as_a_destination(control: 
 
 def test_a_midi_route_without_a_midi_destination_says_what_to_do() -> None:
     assert 'to = "page"' in complaint(f'{HEAD}[[route]]\nfrom = "lift"\nmidi = "cc"\n')
+
+
+def test_routes_are_called_by_their_name_their_address_or_their_midi_message() -> None:
+    routes = [
+        {"osc": "/lift"},
+        {"osc": "/lift"},
+        {"osc": "/lift 2", "name": "drum"},
+        {"midi": "cc", "number": 74},
+        {"midi": "note", "channel": 2},
+        {"midi": "program"},
+    ]
+    assert route_names(routes) == ["/lift", "/lift 2", "drum", "cc 74", "note 60 ch 2", "program"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from instrument.patch import parse_patch
-from instrument.patch_edit import add_table, remove_value, set_value
+from instrument.patch_edit import add_table, remove_value, save_scene, set_value
 
 TEXT = """# my patch
 name = "Test"
@@ -79,3 +79,51 @@ def test_no_other_table_is_added() -> None:
 def test_removing_what_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="does not have it"):
         remove_value(TEXT, "smoothing.alpha")
+
+
+SCENES = (
+    TEXT
+    + """
+[[route]]
+from = "lift"
+osc = "/more"
+
+[[scene]]
+name = "high"     # for the end
+routes = [
+    { route = "/lift", range = [5, 9] },
+    { route = "/more", muted = true },  # too loud here
+]
+"""
+)
+
+
+def test_scenes_go_on_naming_a_route_whose_address_changes() -> None:
+    edited = set_value(SCENES, "route.2.osc", "/louder")
+    assert edited == SCENES.replace("/more", "/louder")
+
+
+def test_scenes_forget_a_route_that_is_removed() -> None:
+    [scene] = parse_patch(remove_value(SCENES, "route.1"), Path("p")).scenes
+    assert [(route.name, number in scene.muted) for number, route in enumerate(scene.routes, 1)] == [("/more", True)]
+
+
+def test_a_scene_is_saved_over_the_one_of_that_name() -> None:
+    edited = save_scene(SCENES, "high", ["lift"], [{"route": "/lift", "range": [1, 2]}])
+    assert 'name = "high"     # for the end' in edited
+    [scene] = parse_patch(edited, Path("p")).scenes
+    assert (scene.routes[0].high, scene.outputs, scene.muted) == (2.0, ("lift",), frozenset())
+
+
+def test_a_new_scene_comes_last_and_gets_the_first_free_key() -> None:
+    edited = save_scene(save_scene(SCENES, "b", ["lift"], []), "c", ["lift"], [])
+    assert [(scene.name, scene.key) for scene in parse_patch(edited, Path("p")).scenes] == [
+        ("high", ""),
+        ("b", "1"),
+        ("c", "2"),
+    ]
+
+
+def test_what_a_route_does_when_lost_is_set_where_nothing_was() -> None:
+    edited = set_value(TEXT, "route.1.when_lost.hold_s", 2.0)
+    assert parse_patch(edited, Path("p")).routes[0].when_lost.hold_s == 2.0

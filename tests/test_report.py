@@ -37,6 +37,7 @@ def test_problems_drops_and_errors_are_shown() -> None:
     text = status_text(status)
     assert "  recording, 12 frames" in text
     assert "  PROBLEM   the disk is full" in text
+    assert "plays on: line 3" in text
     assert "  to        synth: midi (no port), 0 sent, 3 dropped; no port named 'Moog'" in text
     assert "  trainer   ready, training" in text
     assert "  malformed: 4" in text
@@ -44,7 +45,8 @@ def test_problems_drops_and_errors_are_shown() -> None:
 
 
 STATUS = """{
-  "version": "1.0", "project": "/p", "patch": "P", "running": true, "uptime_s": 5.0, "memory_mb": 300.0,
+  "version": "1.0", "project": "/p", "patch": "P", "patch_problem": "line 3",
+  "running": true, "uptime_s": 5.0, "memory_mb": 300.0,
   "source": {"name": "demo", "state": "playing", "detail": "", "frames": 9, "dropped": 1, "losses": 0, "rate_hz": 30.0},
   "recording": {"state": "recording", "frames": 12, "seconds": 0.4},
   "takes": {"problems": ["the disk is full"], "dropped_frames": 0},

@@ -35,11 +35,13 @@ ANSWER_S = 24 * 3600.0
 """A command such as a timed recording may take as long as it likes."""
 ASKED_ANEW = {
     "takes": ("takes", "status"),
-    "patch": ("status", "routes", "takes"),
+    "patch": ("status", "routes", "scenes", "takes"),
+    "routes": ("routes", "scenes", "status"),
     "models": ("status",),
     "running": ("status",),
 }
 """What is asked for when the engine says that something changed."""
+ASKED_FIRST = ("status", "routes", "scenes", "takes")
 
 _TOPIC_OF = {topic[0]: name for name, topic in TOPICS.items()}
 
@@ -57,7 +59,7 @@ class Hub(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._heard_at_s = 0.0
         self._subscribed: tuple[frozenset[str], float] = (frozenset(), 0.0)
-        self._due = {"status", "routes", "takes"}
+        self._due = set(ASKED_FIRST)
         self._status_at_s = 0.0
         self._bell = asyncio.Event()
 
@@ -132,7 +134,7 @@ class Hub(asyncio.DatagramProtocol):
             return
         if wanted and not topics:
             self._heard_at_s = now_s  # nobody listened, so nothing was missed
-            self._due |= {"status", "routes", "takes"}
+            self._due |= set(ASKED_FIRST)
         self._subscribed = (wanted, now_s)
         command = ("/instrument/subscribe", sorted(wanted)) if wanted else ("/instrument/unsubscribe", [])
         self._transport.sendto(osc.encode(*command))
@@ -185,7 +187,7 @@ class Hub(asyncio.DatagramProtocol):
         if self.state["engine"] != state:
             self._set("engine", state)
             if state == "here":
-                self._due |= {"status", "routes", "takes"}
+                self._due |= set(ASKED_FIRST)
             self._bell.set()
 
     def _set(self, name: str, value: Any) -> None:
@@ -204,7 +206,7 @@ class Hub(asyncio.DatagramProtocol):
             if loop.time() - self._status_at_s > STATUS_EVERY_S:
                 self._due.add("status")
             due, self._due = self._due, set()
-            for name in sorted(due):  # routes, status, takes
+            for name in sorted(due):  # status before takes
                 try:
                     await self._refresh(name)
                 except (NoAnswer, CommandFailed, TakesError, OSError, ValueError, KeyError) as error:

@@ -1,0 +1,149 @@
+"""Scenes: what routes do together, recalled at once, gradually, or by a class that is seen.
+
+Gives the routes as they are to be played now; sends nothing and knows no clock but the `now_s` it is given.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from instrument.patch import NO_CLASS, Patch, Route, Scene
+from instrument.signals import ClassPrediction, Prediction
+
+GRADUAL = ("low", "high", "curve", "smooth_s", "threshold", "hysteresis", "min_hold_s")
+"""What moves in a cross-fade; a velocity moves too, in whole steps, and the rest switches at its middle."""
+SETTINGS = (*GRADUAL, "velocity", "invert")
+CUE_HYSTERESIS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a moment changes."""
+
+    routes: tuple[Route, ...]
+    switched: Scene | None = None
+    """The scene whose mutes and outputs apply from now on: once in each cross-fade."""
+
+
+class Scenes:
+    """Which scene of a patch plays, and how far it has come."""
+
+    def __init__(self, patch: Patch) -> None:
+        self.current = ""
+        """The scene recalled last; empty for the routes as the patch has them."""
+        self.routes = patch.routes
+        """The routes as they are played now."""
+        self._patch = patch
+        self._fade: _Fade | None = None
+        self._seen_since_s: dict[str, float] = {}
+        self._disarmed: set[str] = set()
+
+    @property
+    def is_fading(self) -> bool:
+        return self._fade is not None
+
+    def recall(self, scene: Scene, fade_s: float, now_s: float) -> None:
+        """Goes to that scene from whatever plays now; `step` says what this changes."""
+        self.current = scene.name
+        self._fade = _Fade(self.routes, scene, now_s, fade_s)
+
+    def step(self, now_s: float) -> Step | None:
+        """What is to be changed now; None when nothing is."""
+        fade = self._fade
+        if fade is None:
+            return None
+        share = 1.0 if fade.length_s <= 0.0 else min((now_s - fade.began_s) / fade.length_s, 1.0)
+        self.routes = tuple(blend(*pair, share) for pair in zip(fade.routes, fade.scene.routes, strict=True))
+        switched = fade.scene if share >= 0.5 and not fade.has_switched else None
+        fade.has_switched |= switched is not None
+        if share >= 1.0:
+            self._fade = None
+        return Step(routes=self.routes, switched=switched)
+
+    def cued(self, prediction: Prediction, now_s: float) -> Scene | None:
+        """The scene that a class recalls now: one that was seen for long enough, and was gone before."""
+        for scene in self._patch.scenes:
+            if scene.output is None:
+                continue
+            said = prediction.outputs.get(scene.output) if prediction.is_tracked else None
+            confidence = 0.0
+            if isinstance(said, ClassPrediction) and said.is_none:
+                confidence = float(scene.class_name == NO_CLASS)
+            elif isinstance(said, ClassPrediction) and scene.class_name in said.classes:
+                confidence = float(said.confidences[said.classes.index(scene.class_name)])
+            is_there = scene.name in self._seen_since_s
+            if confidence < scene.threshold - CUE_HYSTERESIS * is_there or not math.isfinite(confidence):
+                self._seen_since_s.pop(scene.name, None)
+                self._disarmed.discard(scene.name)
+                continue
+            since_s = self._seen_since_s.setdefault(scene.name, now_s)
+            if scene.name not in self._disarmed and now_s - since_s >= scene.hold_s:
+                self._disarmed.add(scene.name)
+                if scene.name != self.current:
+                    return scene
+        return None
+
+    def follow(self, patch: Patch) -> Scene | None:
+        """Goes on with an edited patch: a setting that was edited is heard, whatever scene plays; a fade is at its end.
+
+        The scene that plays, where it was edited itself: its mutes and outputs then apply.
+        """
+        now = self.routes if self._fade is None else self._fade.scene.routes
+        were = previous(self._patch.routes, patch.routes)
+        self.routes = tuple(
+            route if was is None else _carried(route, self._patch.routes[was], now[was])
+            for route, was in zip(patch.routes, were, strict=True)
+        )
+        old = {scene.name: scene for scene in self._patch.scenes}
+        self._patch, was_fading, self._fade = patch, self._fade, None
+        scene = next((one for one in patch.scenes if one.name == self.current), None)
+        if scene is None:
+            self.current = ""
+        elif scene.name in old and scene.written != old[scene.name].written:
+            self.routes = scene.routes
+            return scene
+        return scene if was_fading is not None and not was_fading.has_switched else None
+
+
+@dataclass(slots=True)
+class _Fade:
+    routes: tuple[Route, ...]
+    scene: Scene
+    began_s: float
+    length_s: float
+    has_switched: bool = False
+
+
+def previous(old: Sequence[Route], new: Sequence[Route]) -> list[int | None]:
+    """For each of the new routes, which of the old ones it was: that of its name, or the one it stands in place of."""
+    old_names, new_names = [route.name for route in old], [route.name for route in new]
+    return [
+        old_names.index(name)
+        if name in old_names
+        else index
+        if index < len(old) and old_names[index] not in new_names
+        else None
+        for index, name in enumerate(new_names)
+    ]
+
+
+def blend(before: Route, after: Route, share: float) -> Route:
+    """The route so far on its way from one to the other: 0 is `before`, 1 is `after`."""
+    if share >= 1.0:
+        return after
+    values: dict[str, Any] = {name: _between(getattr(before, name), getattr(after, name), share) for name in GRADUAL}
+    values["velocity"] = round(_between(before.velocity, after.velocity, share))
+    return replace(after, invert=(before if share < 0.5 else after).invert, **values)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share
+
+
+def _carried(new: Route, old: Route, played: Route) -> Route:
+    """The route as it was played, but for what was edited."""
+    kept: dict[str, Any] = {
+        name: getattr(played, name) for name in SETTINGS if getattr(new, name) == getattr(old, name)
+    }
+    return replace(new, **kept)

@@ -1,0 +1,140 @@
+"""Scenes: fading, switching, being cued by a class, and staying true through edits of the patch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from instrument.patch import Patch, parse_patch
+from instrument.scenes import Scenes, blend
+from instrument.signals import ClassPrediction, Prediction
+
+TEXT = """
+name = "test"
+[[output]]
+name = "posture"
+classes = ["rest", "up"]
+[[output]]
+name = "lift"
+kind = "continuous"
+[[route]]
+from = "lift"
+osc = "/lift"
+range = [0, 100]
+[[route]]
+from = "posture"
+osc = "/posture"
+[[scene]]
+name = "high"
+outputs = ["lift"]
+routes = [{ route = "/lift", range = [100, 200], invert = true }, { route = "/posture", muted = true }]
+[[scene]]
+name = "armed"
+from = "posture.up"
+hold_s = 1
+"""
+
+
+def parsed(text: str = TEXT) -> Patch:
+    return parse_patch(text, Path("patch.toml"))
+
+
+def seen(up: float) -> Prediction:
+    said = ClassPrediction(classes=("rest", "up"), confidences=np.array([1 - up, up], dtype=np.float32))
+    return Prediction(frame_number=0, captured_at_s=0.0, outputs={"posture": said}, is_tracked=True)
+
+
+def test_a_scene_without_a_fade_is_there_at_once() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 0.0, 5.0)
+    step = scenes.step(5.0)
+    assert step is not None
+    assert (step.routes[0].low, step.routes[0].high, step.routes[0].invert) == (100.0, 200.0, True)
+    assert step.switched is not None
+    assert step.switched.muted == {2}
+    assert scenes.step(6.0) is None
+
+
+def test_numbers_move_through_a_fade_and_switches_flip_once_in_its_middle() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 4.0, 0.0)
+    steps = [scenes.step(now_s) for now_s in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)]
+    assert [step and step.routes[0].low for step in steps] == [0.0, 25.0, 50.0, 75.0, 100.0, None]
+    assert [step and step.routes[0].invert for step in steps] == [False, False, True, True, True, None]
+    assert [step and step.switched is not None for step in steps] == [False, False, True, False, False, None]
+
+
+def test_a_fade_begins_where_another_was_left() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 2.0, 0.0)
+    scenes.step(1.0)
+    scenes.recall(parsed().scene("armed"), 2.0, 1.0)
+    step = scenes.step(2.0)
+    assert step is not None
+    assert step.routes[0].low == 25.0
+
+
+def test_a_velocity_moves_in_whole_steps() -> None:
+    text = TEXT + '[destination.synth]\nmidi = "virtual"\n[[route]]\nfrom = "posture.up"\nto = "synth"\nmidi = "note"\n'
+    before = parsed(text).routes[2]
+    after = parsed(text + "velocity = 127\n").routes[2]
+    assert blend(before, after, 0.5).velocity == 114
+
+
+def test_a_class_recalls_its_scene_once_it_was_seen_long_enough() -> None:
+    scenes = Scenes(parsed())
+    cued = [scenes.cued(seen(up), now_s) for now_s, up in ((0.0, 0.9), (0.9, 0.45), (1.0, 0.9), (2.0, 0.9))]
+    assert [scene and scene.name for scene in cued] == [None, None, "armed", None]
+
+
+def test_a_class_that_was_gone_too_soon_recalls_nothing() -> None:
+    scenes = Scenes(parsed())
+    assert [scenes.cued(seen(up), now_s) for now_s, up in ((0.0, 0.9), (0.5, 0.1), (1.2, 0.9))] == [None] * 3
+
+
+def test_a_class_does_not_recall_the_scene_that_plays() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("armed"), 0.0, 0.0)
+    assert [scenes.cued(seen(0.9), now_s) for now_s in (0.0, 2.0)] == [None, None]
+
+
+def test_what_is_edited_is_heard_whatever_scene_plays() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 0.0, 0.0)
+    scenes.step(0.0)
+    scenes.follow(parsed(TEXT.replace("range = [0, 100]", "range = [0, 7]")))
+    assert (scenes.routes[0].low, scenes.routes[0].high, scenes.routes[0].invert) == (100.0, 7.0, True)
+
+
+def test_an_edit_of_the_scene_that_plays_is_heard() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 0.0, 0.0)
+    scenes.step(0.0)
+    edited = scenes.follow(parsed(TEXT.replace("[100, 200]", "[1, 2]")))
+    assert edited is not None
+    assert scenes.routes[0].high == 2.0
+
+
+def test_a_scene_that_is_removed_no_longer_plays() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("armed"), 0.0, 0.0)
+    scenes.follow(parsed(TEXT.partition('[[scene]]\nname = "armed"')[0]))
+    assert scenes.current == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ('route = "/lift"', 'route = "/lifft"', r"line 19: scene.1.routes.1.route: .*did you mean '/lift'"),
+        ('route = "/posture"', 'route = "/lift"', "'/lift' twice"),
+        ("range = [100, 200]", "range = [1, 1]", "two different numbers"),
+        ("invert = true", "loud = true", "unknown 'loud'"),
+        ('outputs = ["lift"]', 'outputs = ["left"]', "did you mean 'lift'"),
+        ('from = "posture.up"', 'from = "lift"', "one class, as output.class"),
+        ('from = "posture.up"', 'key = "F1"', "one letter a..z or digit 0..9"),
+        ('name = "armed"', 'name = "high"', r"line 21: scene.2.name: name 'high' is there twice"),
+    ],
+)
+def test_a_scene_that_is_wrong_is_refused_with_what_is_allowed(before: str, after: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parsed(TEXT.replace(before, after))
