@@ -132,7 +132,10 @@ def play(
     set_up_logging()
     is_interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
     console = ConsoleOptions(
-        on_page=partial(_show_page, is_opened=not no_browser), listen_host=console_listen, port=console_port
+        on_page=partial(_show_page, is_opened=not no_browser),
+        on_network=_show_network,
+        listen_host=console_listen,
+        port=console_port,
     )
     supervisor = Supervisor(options, say=print if is_interactive else None, console=None if headless else console)
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
@@ -154,6 +157,11 @@ def _show_page(url: str, *, is_opened: bool) -> None:
     has_screen = sys.platform in ("win32", "darwin") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
     if is_opened and has_screen:
         webbrowser.open(url)
+
+
+def _show_network(url: str, fingerprint: str) -> None:
+    typer.echo(f"  network  {url}  (keep it to yourself: whoever has it can play)")
+    typer.echo(f"           its certificate is this program's own, SHA-256 {fingerprint}")
 
 
 def _play_with_prompt(supervisor: Any, port: int, seconds: float | None) -> int:

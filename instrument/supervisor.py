@@ -51,7 +51,9 @@ class ConsoleOptions:
     """Called once, with the link, as soon as the page can be opened."""
     listen_host: str = "127.0.0.1"
     port: int | None = None
-    """None: DEFAULT_CONSOLE_PORT, or the next one that is free."""
+    """None: DEFAULT_CONSOLE_PORT, or the next one that is free. The network's is the one after it."""
+    on_network: Callable[[str, str], None] = lambda *_: None
+    """Called once, with the link for other computers and the certificate's fingerprint, if they may come in."""
 
 
 class Supervisor:
@@ -78,6 +80,7 @@ class Supervisor:
         self.console = None if console is None else _Child("console", partial(self._start_console, console))
         self._console_port: int | None = None
         """Where the page was; a console that is started again serves it there, for pages wait for it."""
+        self._is_network_told = False
         self._has_played = threading.Event()
         self._secret = secrets.token_hex(32)
 
@@ -143,6 +146,9 @@ class Supervisor:
                 if word == "page" and self._console_port is None:
                     self._console_port = urlsplit(url).port
                     options.on_page(url)
+                elif word == "network" and not self._is_network_told:
+                    self._is_network_told = True
+                    options.on_network(*url.split(" ", 1))
 
     def _engine_address(self) -> str:
         """Where this computer reaches the engine."""

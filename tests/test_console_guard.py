@@ -8,7 +8,17 @@ from instrument.console.guard import COOKIE, Guard
 HERE, ELSEWHERE = ("127.0.0.1", 50000), ("192.168.1.20", 50000)
 
 
-def answer(
+def answer(**asked: Any) -> dict[str, Any]:
+    """The first message a request is answered with; from inside the guard, it has the status 200."""
+    return answers(**asked)[0]
+
+
+def page(**asked: Any) -> str:
+    """The page a request is answered with."""
+    return answers(**asked)[1]["body"].decode()
+
+
+def answers(
     *,
     host: str = "127.0.0.1:6480",
     origin: str | None = None,
@@ -17,16 +27,23 @@ def answer(
     query: str = "",
     cookie: str | None = None,
     kind: str = "http",
-) -> dict[str, Any]:
-    """The first message a request is answered with; from inside the guard, it has the status 200."""
-
+    scheme: str = "http",
+    path: str = "/",
+) -> list[dict[str, Any]]:
     async def inside(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     headers = [(b"host", host.encode())]
     headers += [(b"origin", origin.encode())] if origin is not None else []
     headers += [(b"cookie", cookie.encode())] if cookie is not None else []
-    scope = {"type": kind, "path": "/", "query_string": query.encode(), "headers": headers, "client": client}
+    scope = {
+        "type": kind,
+        "scheme": scheme,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": headers,
+        "client": client,
+    }
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -36,7 +53,7 @@ def answer(
         return {"type": "websocket.connect"}
 
     asyncio.run(Guard(inside, token=token)(scope, receive, send))
-    return sent[0]
+    return sent
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:6480", "localhost:6480", "[::1]:6480", "127.0.0.1"])
@@ -73,19 +90,50 @@ def test_another_computer_without_a_token_gets_401_and_with_a_wrong_one_403() ->
     assert answer(**network, cookie=f"{COOKIE}=wrong")["status"] == 401
 
 
+NETWORK: dict[str, Any] = {"host": "192.168.1.5:6481", "client": ELSEWHERE, "token": "right"}
+
+
+def badge(**asked: Any) -> tuple[int, dict[str, str]]:
+    first = answer(**NETWORK, **asked)
+    return first["status"], {name.decode(): value.decode() for name, value in first["headers"]}
+
+
 def test_the_token_in_the_link_becomes_a_cookie_that_lets_in() -> None:
-    network: dict[str, Any] = {"host": "192.168.1.5:6480", "client": ELSEWHERE, "token": "right"}
-    first = answer(**network, query="token=right&x=1")
-    headers = {name.decode(): value.decode() for name, value in first["headers"]}
-    assert (first["status"], headers["location"]) == (303, "/?x=1")
-    assert "HttpOnly" in headers["set-cookie"]
-    assert "SameSite=Strict" in headers["set-cookie"]
-    assert answer(**network, cookie=headers["set-cookie"].partition(";")[0])["status"] == 200
+    status, headers = badge(query="token=right&x=1", scheme="https")
+    assert status == 200
+    for said in ("HttpOnly", "SameSite=Strict", "Secure"):
+        assert f"; {said}" in headers["set-cookie"]
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "right" not in page(**NETWORK, query="token=right&x=1")
+    assert "url=/?x=1" in page(**NETWORK, query="token=right&x=1")
+    assert answer(**NETWORK, cookie=headers["set-cookie"].partition(";")[0])["status"] == 200
 
 
-def test_a_name_made_to_point_here_needs_the_token_even_from_this_computer() -> None:
-    assert answer(host="evil.example:6480", token="right")["status"] == 401  # noqa: S106
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", '/"><script>alert(1)</script>'])
+def test_the_link_leads_to_no_other_site_and_is_no_script(path: str) -> None:
+    written = page(**NETWORK, query="token=right", path=path)
+    where = written.partition("url=")[2].partition('"')[0]
+    assert where.startswith("/")
+    assert not where.startswith(("//", "/\\"))
+    assert "<script" not in written
+
+
+def test_a_token_in_the_address_opens_no_web_socket() -> None:
+    assert answer(**NETWORK, query="token=right", kind="websocket")["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize("cookie", [None, f"{COOKIE}=right"])
+def test_a_name_made_to_point_here_is_refused_with_a_token_too(cookie: str | None) -> None:
+    assert answer(host="evil.example:6481", token="right", cookie=cookie)["status"] == 403  # noqa: S106
+
+
+def test_this_computer_needs_the_token_too_where_the_network_comes_in() -> None:
+    assert answer(host="127.0.0.1:6481", token="right")["status"] == 401  # noqa: S106
+
+
+def test_no_other_site_may_frame_a_page() -> None:
+    assert (b"x-frame-options", b"SAMEORIGIN") in answer()["headers"]
 
 
 def test_what_is_refused_says_nothing_of_the_instrument() -> None:
-    assert set(answer(host="evil.example")) == {"type", "status", "headers"}
+    assert "instrument" not in str(answer(host="evil.example")["headers"])

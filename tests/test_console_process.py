@@ -12,7 +12,6 @@ import pytest
 from browsing import Program
 from clients import free_tcp_port, free_udp_port, wait_until
 
-from instrument.console.process import link
 from instrument.engine_process import EXIT_CANNOT_START
 
 WITHOUT_NICEGUI = (
@@ -87,14 +86,6 @@ def test_a_port_in_use_is_passed_over_unless_it_was_asked_for(served: tuple[obje
     )
     assert other.stdout.startswith("page http://127.0.0.1:")
     assert f":{port}/" not in other.stdout
-
-
-def test_a_link_into_the_network_carries_a_token_and_an_address_others_can_reach() -> None:
-    assert link("127.0.0.1", 6480, None) == "http://127.0.0.1:6480/"
-    assert link("::1", 6480, None) == "http://[::1]:6480/"
-    reached = link("0.0.0.0", 6480, "abc")  # noqa: S104
-    assert reached.endswith(":6480/?token=abc")
-    assert "0.0.0.0" not in reached  # noqa: S104
 
 
 def test_the_instrument_plays_on_when_its_page_cannot_be_served(project: Path, served: tuple[object, str]) -> None:

@@ -6,17 +6,18 @@ import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 
 from instrument.client import CommandFailed, NoAnswer
 from instrument.console.frame import Page, framed
-from instrument.console.guard import Guard, is_local
+from instrument.console.guard import App, is_local
 from instrument.console.hub import Hub, topics_there_are
+from instrument.console.network import Door, qr_code
 from instrument.console.phone import PhoneRelay
 from instrument.console.takes import take_strip
 from instrument.console.viewer import Viewer
@@ -32,10 +33,11 @@ ONLY_FROM_HERE = ("/instrument/source", "/instrument/project/", "/instrument/qui
 """What only programs on this computer may ask for: to the engine, whatever the console asks comes from here."""
 
 
-def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", token: str | None = None) -> Guard:
-    """The app that serves those pages about that engine. One to a process: NiceGUI keeps its own state.
+def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door | None = None) -> App:
+    """The app that serves those pages about that engine, to be put behind a Guard. One to a process: NiceGUI keeps
+    its own state.
 
-    `secret` is what console and engine know each other by when pictures are handed over.
+    `secret` is what console and engine know each other by when pictures are handed over; `door`, how others come in.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_running(hub))
     app.mount("/static", StaticFiles(directory=STATIC), name="console")
@@ -45,13 +47,18 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", token: str
         await socket.accept()
         await _serve(socket, hub)
 
-    hub.tell("network", None)
+    link = door.link("/camera") if door else ""
+    hub.tell("network", {"url": link, "fingerprint": door.certificate.fingerprint} if door else None)
     relay = PhoneRelay(hub.engine[1], secret, lambda camera: hub.tell("phone", camera))
 
     @app.websocket("/camera/pictures")
     async def pictures(socket: WebSocket) -> None:
         await socket.accept()
         await relay.serve(socket)
+
+    @app.get("/network/qr.svg")
+    async def qr() -> Response:
+        return Response(qr_code(link), media_type="image/svg+xml", headers={"cache-control": "no-store"})
 
     @app.get("/takes/{take}/strip")
     async def strip(take: int) -> JSONResponse:
@@ -65,7 +72,7 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", token: str
     for page in pages:
         ui.page(page.path, title=page.title)(framed(page, pages))
     ui.run_with(app, dark=True, tailwind=False, gzip_middleware_factory=None, show_welcome_message=False)
-    return Guard(app, token=token)
+    return cast(App, app)
 
 
 def _running(hub: Hub) -> Any:

@@ -6,10 +6,11 @@ serves, WebSockets included, goes through here.
 """
 
 import hmac
+import html
 import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -17,15 +18,29 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "instrument_token"
+COOKIE_S = 30 * 24 * 3600
+LET_IN, BADGE = 200, 201
+"""Verdicts: it may come in; it comes with the token and gets the cookie."""
+SAFE = "/?=&%"
+"""What stands in the address as it is."""
+_CAREFUL = [
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
 
 
 class Guard:
     """An ASGI app around another that lets in only who may come in."""
 
-    def __init__(self, app: App, *, token: str | None = None) -> None:
-        """With a token, computers with any address may ask for it; without one, only this one is served."""
+    def __init__(self, app: App, *, token: str | None = None, names: Container[str] = ("localhost",)) -> None:
+        """Without a token only this computer's own page is served, by a loopback address or one of those names.
+
+        With one, whoever has it is: under any address, or one of those names.
+        """
         self._app = app
         self._token = token
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -33,49 +48,63 @@ class Guard:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         status, reason = self._verdict(scope, headers)
-        if status == 200:
-            await self._app(scope, receive, send)
+        if status == LET_IN:
+            await self._app(scope, receive, _careful(send))
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
-        elif status == 303:
-            query = parse_qs(scope["query_string"].decode("latin-1"))
-            query.pop("token", None)
-            where = scope["path"] + (f"?{urlencode(query, doseq=True)}" if query else "")
-            cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
-            cookie += "; Secure" if scope.get("scheme") == "https" else ""
-            await _answer(send, status, "", {"location": where, "set-cookie": cookie})
+        elif status == BADGE:
+            await self._give_cookie(scope, send)
         else:
-            await _answer(send, status, reason, {})
+            await _answer(send, status, f"{reason}\n", {})
 
     def _verdict(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str]:
         host = headers.get("host", "")
-        is_ours = _is_own_address(_name(host), is_network=self._token is not None)
-        if not is_ours and self._token is None:
+        if not self._is_ours(_name(host)):
             return 403, "This console answers only to the address it was started on."
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return 403, "Another site's page may not talk to this console."
-        if self._token is None or (is_ours and is_local(scope)):
-            return 200, ""
-        if _is_same(_cookie(headers.get("cookie", "")), self._token):
-            return 200, ""
+        if self._token is None or _is_same(_cookie(headers.get("cookie", "")), self._token):
+            return LET_IN, ""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if not given:
             return 401, "Open the link that `instrument play` printed: it carries a token."
         if not _is_same(given, self._token):
             return 403, "That token is not this console's. Open the link that `instrument play` printed."
-        return 303, ""
+        return BADGE, ""
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether that is a name of ours: others could be made to point here (DNS rebinding), addresses cannot."""
+        try:
+            return ipaddress.ip_address(name).is_loopback or self._token is not None
+        except ValueError:
+            return name in self._names
+
+    async def _give_cookie(self, scope: Scope, send: Send) -> None:
+        """Takes the token out of the address and into a cookie.
+
+        By a page that leads on rather than a redirect: a browser that followed the link from another site would
+        not send a strict cookie along with that.
+        """
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        query.pop("token", None)
+        where = "/" + scope["path"].lstrip("/\\") + (f"?{urlencode(query, doseq=True)}" if query else "")
+        page = f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(quote(where, safe=SAFE))}">'
+        cookie = f"{COOKIE}={self._token}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
+        cookie += "; Secure" if scope.get("scheme") == "https" else ""
+        await _answer(send, 200, page, {"content-type": "text/html; charset=utf-8", "set-cookie": cookie})
 
 
-def _is_own_address(name: str, *, is_network: bool) -> bool:
-    """Whether that is an address of ours. Names other than localhost are not: they can be made to point anywhere."""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback or is_network
-    except ValueError:
-        return False
+def _careful(send: Send) -> Send:
+    """Has every answer say that no other site may frame it or learn its address."""
+
+    async def send_carefully(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *_CAREFUL]
+        await send(message)
+
+    return send_carefully
 
 
 def _name(host: str) -> str:
@@ -104,7 +133,7 @@ def _is_same(given: str, wanted: str) -> bool:
 
 
 async def _answer(send: Send, status: int, text: str, headers: dict[str, str]) -> None:
-    described = {"content-type": "text/plain; charset=utf-8", **headers}
-    fields = [(name.encode(), value.encode("latin-1")) for name, value in described.items()]
+    described = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store", **headers}
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in described.items()] + _CAREFUL
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": text.encode()})

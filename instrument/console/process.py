@@ -1,6 +1,7 @@
 """The console as a process: `python -m instrument.console.process`, started by the supervisor.
 
-It says on stdout where its page is, as a line `page URL`, and ends with its stdin. Without NiceGUI
+It says on stdout where its page is, as a line `page URL`, then where other computers find it, if
+they may, as `network URL FINGERPRINT`, and ends with its stdin. Without NiceGUI
 it says so and ends with EXIT_CANNOT_START: the instrument plays on without a page.
 """
 
@@ -9,11 +10,21 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from instrument.console.network import (
+    Door,
+    in_brackets,
+    is_loopback,
+    kept_certificate,
+    kept_token,
+    own_names,
+    reached_address,
+    settings_folder,
+)
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.logs import set_up_logging
 from instrument.patch import parse_host_port
@@ -23,21 +34,28 @@ from instrument.trainer import lower_priority
 log = logging.getLogger(__name__)
 
 PORTS_TRIED = 20
+MOST_CONNECTIONS = 200
+"""From the network; each page holds three or four."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves the page until the supervisor is gone; gives the exit code."""
     parser = argparse.ArgumentParser(prog="instrument.console.process", description="The instrument's web page.")
     parser.add_argument("--engine", required=True, type=parse_host_port, help="HOST:PORT the engine listens on")
-    parser.add_argument("--listen", default="127.0.0.1", help="the address to serve on")
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1",
+        help="the address to serve on; others than this computer get TLS on the port after",
+    )
     parser.add_argument("--port", required=True, type=int, help="the port to serve on")
     parser.add_argument("--is-fixed", action="store_true", help="that port and no other")
     arguments = parser.parse_args(argv)
     set_up_logging(is_quiet=True)
     lower_priority()
-    token = None if _is_loopback(arguments.listen) else secrets.token_urlsafe(16)
+    is_network = not is_loopback(arguments.listen)
+    here = "127.0.0.1" if is_network else arguments.listen
     try:
-        listener = _bind(arguments.listen, arguments.port, tries=1 if arguments.is_fixed else PORTS_TRIED)
+        listener = _bind(here, arguments.port, tries=1 if arguments.is_fixed else PORTS_TRIED)
     except OSError as error:
         print(f"instrument: no page: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
@@ -47,62 +65,69 @@ def main(argv: Sequence[str] | None = None) -> int:
         advice = "install it with: pip install nicegui"
         print(f"instrument: no page: {error}; {advice}. It plays on without.", file=sys.stderr)
         return EXIT_CANNOT_START
-    asyncio.run(_serve(listener, arguments.engine, token))
+    door, outside = None, None
+    if is_network:
+        try:
+            outside = _bind(arguments.listen, listener.getsockname()[1] + 1, tries=1)
+            door = _open_door(outside)
+        except (OSError, ImportError) as error:
+            outside = None
+            print(f"instrument: the page is served to this computer only: {error}", file=sys.stderr)
+    asyncio.run(_serve(listener, outside, door, arguments.engine))
     return 0
 
 
-async def _serve(listener: socket.socket, engine: tuple[str, int], token: str | None) -> None:
+def _open_door(outside: socket.socket) -> Door:
+    host, port = outside.getsockname()[:2]
+    folder = settings_folder()
+    return Door(
+        host=reached_address() if host in ("0.0.0.0", "::") else host,  # noqa: S104
+        port=port,
+        token=kept_token(folder),
+        certificate=kept_certificate(folder),
+    )
+
+
+async def _serve(
+    listener: socket.socket, outside: socket.socket | None, door: Door | None, engine: tuple[str, int]
+) -> None:
     import uvicorn
 
     from instrument.console.app import console_app
+    from instrument.console.guard import Guard
     from instrument.console.hub import Hub
     from instrument.console.pages import PAGES
 
-    app = console_app(Hub(*engine), PAGES, secret=os.environ.get(SECRET_VARIABLE, ""), token=token)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        log_config=None,
-        access_log=False,
-        ws_per_message_deflate=False,
-        ws_max_size=1 << 20,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():
+    settings: dict[str, Any] = {
+        "log_level": "warning",
+        "log_config": None,
+        "access_log": False,
+        "ws_per_message_deflate": False,
+        "ws_max_size": 1 << 20,
+        "timeout_graceful_shutdown": 1,
+    }
+    app = console_app(Hub(*engine), PAGES, secret=os.environ.get(SECRET_VARIABLE, ""), door=door)
+    server = uvicorn.Server(uvicorn.Config(Guard(app), **settings))
+    serving = {asyncio.create_task(server.serve(sockets=[listener]))}
+    if outside is not None and door is not None:
+        guarded = Guard(app, token=door.token, names=own_names())
+        settings |= {"ssl_certfile": door.certificate.file, "ssl_keyfile": door.certificate.key_file}
+        # The app begins and ends with the other server; what strangers can hold open is bounded.
+        config = uvicorn.Config(guarded, lifespan="off", limit_concurrency=MOST_CONNECTIONS, **settings)
+        serving.add(asyncio.create_task(uvicorn.Server(config).serve(sockets=[outside])))
+    while not server.started and not any(one.done() for one in serving):
         await asyncio.sleep(0.01)
     host, port = listener.getsockname()[:2]
-    print(f"page {link(host, port, token)}", flush=True)
+    print(f"page http://{in_brackets(host)}:{port}/", flush=True)
+    if door is not None:
+        print(f"network {door.link()} {door.certificate.fingerprint}", flush=True)
     ended = asyncio.get_running_loop().run_in_executor(None, _wait_for_stdin)
-    await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*serving, ended}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+        await asyncio.wait(serving, timeout=1.0)
     logging.shutdown()
     os._exit(0)  # a browser that holds its connection open is not waited for
-
-
-def link(host: str, port: int, token: str | None) -> str:
-    """What to open in a browser."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104
-        host = _own_address()
-    name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
-
-
-def _own_address() -> str:
-    """The address other computers in the network know this one by."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # nothing is sent
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("127.0.0.1", "localhost", "::1")
 
 
 def _bind(host: str, port: int, *, tries: int) -> socket.socket:
