@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well and how fast the instrument learns, beside scikit-learn's learners and a plain PyTorch loop.
 
-    .venv/bin/python scripts/bench_learning.py [--runs 10] [--only plain,landmarks,elsewhere,time] [--json FILE]
+    .venv/bin/python scripts/bench_learning.py [--runs 10] [--only plain,landmarks,elsewhere,none,time] [--json FILE]
 
 All learn from the same rows in the same process, on one thread, at their default settings, and are
 scored on the same rows held out. scikit-learn is in the extra `learners`, PyTorch in `gpu` and
@@ -21,6 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,29 @@ from numpy.typing import NDArray
 from instrument.client import Client, NoAnswer
 from instrument.evaluation import split, subset, train_and_score
 from instrument.features import extract, feature_columns
-from instrument.kernels.cpu import FrameForward, forward
+from instrument.kernels.cpu import FrameForward, dequantised, forward
+from instrument.models.crossfit import softmax
 from instrument.models.fitting import fit
+from instrument.patch import REJECTED
+from instrument.rehearsal import familiarities
 from instrument.scored import Scorable, dataset_of, read_scorable
 from instrument.signals import FloatArray, LandmarkSequence
 from instrument.supervisor import Supervisor
 from instrument.takes import TakeStore, WholeTake, utc_now
-from instrument.training import FeatureCache, train_project, with_features_that_help, with_variations
+from instrument.training import (
+    Dataset,
+    FeatureCache,
+    train_output,
+    train_project,
+    with_features_that_help,
+    with_variations,
+)
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "landmarks"
 SETS = ("body_pose", "body_pose, centred", "hand_keypoint", "finger_trajectory")
 WAYS = (("20 per class", "frames", 20), ("70/30 at random", "frames", 0), ("blocks held out", "blocks", 0))
 LANDMARKS = (("body_pose", "pose"), ("hand_keypoint", "hand"))
+THREE = ("body_pose", "hand_keypoint", "finger_trajectory")
 
 Predict = Callable[[FloatArray], NDArray[Any]]
 Learner = Callable[[FloatArray, NDArray[np.intp], int, int], tuple[Predict, int]]
@@ -54,7 +66,7 @@ Learner = Callable[[FloatArray, NDArray[np.intp], int, int], tuple[Predict, int]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--only", default="plain,landmarks,elsewhere,time")
+    parser.add_argument("--only", default="plain,landmarks,elsewhere,none,time")
     parser.add_argument("--peers", default="all", help="names with commas between, or none")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -68,6 +80,7 @@ def main() -> int:
         "plain": lambda: plain(options.runs, peers),
         "landmarks": lambda: landmarks(options.runs, peers),
         "elsewhere": lambda: elsewhere(max(options.runs // 2, 1), peers),
+        "none": lambda: none_of_these(max(options.runs // 3, 1)),
         "time": times,
     }
     figures = {}
@@ -257,6 +270,153 @@ def reframed(points: FloatArray, rng: np.random.Generator) -> FloatArray:
     moved[:, :, :2] = turned * size + centre + shift
     moved[:, :, 2:3] = points[:, :, 2:3] * size
     return moved
+
+
+def none_of_these(runs: int) -> dict[str, Any]:
+    """One class left out: are its examples told from those of the others? And is confidence how often it is right?
+
+    AUROC; the share of strangers accepted where 95 % of true gestures held out are; and, at the threshold the model has
+    set itself, the shares of true gestures and of strangers accepted. Expected calibration error in 15 bins (Guo et al.
+    2017), all classes taught. Every class is left out once.
+    """
+    figures: dict[str, Any] = {}
+    for way, kind, few in (("70/30 at random", "frames", 0), ("blocks held out", "blocks", 0), WAYS[0]):
+        print(
+            f"\nNONE OF THESE, {way}: AUROC, strangers accepted at 95 % of true gestures; mean of every class left out"
+        )
+        rows: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+        errors: dict[str, dict[str, list[float]]] = {}
+        for name, scorable, numbers in _rejection_sets():
+            patch, output, dataset = scorable
+            for run in range(runs):
+                whole = np.ones(len(dataset.examples), dtype=bool)
+                for out in (None, *range(len(dataset.classes))):
+                    is_known = whole if out is None else dataset.examples.targets != out
+                    known = _without(dataset, out)
+                    seen, held = split(known, kind, np.random.default_rng(run), few=few)
+                    of_all = np.flatnonzero(is_known)
+                    model = train_output(patch, output, subset(known, seen))
+                    place = {feature: column for column, feature in enumerate(dataset.feature_names)}
+                    values = dataset.examples.values[:, [place[feature] for feature in model.feature_names]]
+                    truth = known.examples.targets[held]
+                    if out is None:
+                        assert model.network is not None
+                        said = softmax(forward(dequantised(model.network), values[held]))
+                        errors.setdefault("ours", {}).setdefault(name, []).append(calibration_error(said, truth))
+                    else:
+                        true, strange = (familiarities(model, values[part])[0] for part in (of_all[held], ~is_known))
+                        least = output.reject or REJECTED
+                        own = (float((true >= least).mean()), float((strange >= least).mean()))
+                        rows.setdefault("ours", {}).setdefault(name, []).append((*_told_apart(true, strange), *own))
+                    for peer, familiar, surely in _rejecting_peers(
+                        numbers[of_all[seen]],
+                        known.examples.targets[seen],
+                        run,
+                        (numbers[of_all[held]], numbers[~is_known]),
+                    ):
+                        if out is None and surely is not None:
+                            errors.setdefault(peer, {}).setdefault(name, []).append(calibration_error(surely, truth))
+                        if out is not None:
+                            rows.setdefault(peer, {}).setdefault(name, []).append(_told_apart(*familiar))
+        figures[way] = {"rejection": {}, "calibration": {}}
+        for learner, sets in rows.items():
+            means = {name: np.mean(found, axis=0) for name, found in sets.items()}
+            three = np.mean([means[name] for name in THREE], axis=0)
+            figures[way]["rejection"][learner] = {name: mean.tolist() for name, mean in means.items()}
+            each = "  ".join(f"{name} {mean[0]:.3f} {mean[1]:.3f}" for name, mean in means.items())
+            its_own = f"  its own threshold: {three[2]:.3f} true, {three[3]:.3f} strangers" if len(three) > 2 else ""
+            print(f"  {learner.ljust(16)} first three {three[0]:.3f} {three[1]:.3f}  {each}{its_own}", flush=True)
+        print("  expected calibration error, all classes taught")
+        for learner, found in errors.items():
+            off = {name: float(np.mean(one)) for name, one in found.items()}
+            figures[way]["calibration"][learner] = off
+            each = "  ".join(f"{name} {one:.3f}" for name, one in off.items())
+            mean = float(np.mean([off[name] for name in THREE]))
+            print(f"  {learner.ljust(16)} first three {mean:.3f}  {each}", flush=True)
+    return figures
+
+
+def _rejection_sets() -> list[tuple[str, Scorable, FloatArray]]:
+    """The recordings as ours learns them, and their plain numbers as peers do; scikit-learn's tables where it is."""
+    found = []
+    for name, what in (*LANDMARKS, ("finger_trajectory", None)):
+        (scorable,) = read_scorable(RECORDINGS / f"{name}.csv", landmarks=what)
+        found.append((name, scorable, _table("body_pose, centred" if what == "pose" else name)[1]))
+    with contextlib.suppress(ImportError):
+        from sklearn.datasets import load_digits, load_iris, load_wine
+
+        for name, load in (("digits", load_digits), ("wine", load_wine), ("iris", load_iris)):
+            table = load()
+            numbers = table.data.astype(np.float32)
+            found.append((name, dataset_of(Path(name), numbers, [f"c{one}" for one in table.target], None), numbers))
+    return found
+
+
+def _without(dataset: Dataset, out: int | None) -> Dataset:
+    """The dataset as if that class had never been shown."""
+    if out is None:
+        return dataset
+    rest = subset(dataset, dataset.examples.targets != out)
+    targets = rest.examples.targets - (rest.examples.targets > out)
+    examples = replace(rest.examples, targets=targets, class_count=len(dataset.classes) - 1)
+    return replace(rest, examples=examples, classes=tuple(np.delete(dataset.classes, out).tolist()))
+
+
+def _rejecting_peers(
+    numbers: FloatArray, targets: NDArray[Any], seed: int, parts: tuple[FloatArray, FloatArray]
+) -> list[tuple[str, tuple[FloatArray, FloatArray], FloatArray | None]]:
+    """What scikit-learn has: for each how familiar the two parts are to it, and its confidences about the first."""
+    try:
+        from sklearn.ensemble import IsolationForest, RandomForestClassifier
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC, OneClassSVM
+    except ImportError:
+        return []
+    true, strange = parts
+    strange = strange if len(strange) else true[:1]
+    found: list[tuple[str, tuple[FloatArray, FloatArray], FloatArray | None]] = []
+    classifiers: tuple[tuple[str, Any], ...] = (
+        ("kNN", KNeighborsClassifier()),
+        ("SVM", SVC(probability=True, random_state=seed)),
+        ("forest", RandomForestClassifier(random_state=seed)),
+        ("logistic", LogisticRegression(max_iter=300)),
+        ("sklearn MLP", MLPClassifier(random_state=seed)),
+    )
+    for name, learner in classifiers:
+        fitted = make_pipeline(StandardScaler(), learner).fit(numbers, targets)
+        surely = [fitted.predict_proba(one) for one in (true, strange)]
+        found.append((name, (surely[0].max(axis=1), surely[1].max(axis=1)), surely[0]))
+    for name, detector in (
+        ("one-class SVM", OneClassSVM()),
+        ("isolation forest", IsolationForest(random_state=seed)),
+        ("local outliers", LocalOutlierFactor(novelty=True)),
+    ):
+        fitted = make_pipeline(StandardScaler(), detector).fit(numbers)
+        found.append((name, (fitted.decision_function(true), fitted.decision_function(strange)), None))
+    return found
+
+
+def _told_apart(true: NDArray[Any], strange: NDArray[Any]) -> tuple[float, float]:
+    """The chance that a true gesture is more familiar than a stranger, and the strangers accepted where 95 % are."""
+    ordered = np.sort(strange)
+    below = np.searchsorted(ordered, true, "left") + np.searchsorted(ordered, true, "right")
+    return float(below.mean() / 2 / len(strange)), float((strange >= np.quantile(true, 0.05)).mean())
+
+
+def calibration_error(surely: FloatArray, truth: NDArray[Any]) -> float:
+    """How far confidence is from how often it is right, on average over 15 bins of it."""
+    confidence, is_right = surely.max(axis=1), surely.argmax(axis=1) == truth
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    return float(
+        sum(
+            abs(is_right[bins == one].mean() - confidence[bins == one].mean()) * (bins == one).mean()
+            for one in np.unique(bins)
+        )
+    )
 
 
 def times() -> dict[str, Any]:
