@@ -438,7 +438,13 @@ def export_model(
     try:
         found = find_project(project)
         patch = read_patch(found.patch_file)
-        names = [output] if output else [one.name for one in patch.outputs if found.model_file(one.name).exists()]
+        trained = [one for one in patch.outputs if found.model_file(one.name).exists()]
+        names = [output] if output else [one.name for one in trained if one.kind != "trigger"]
+        for one in patch.outputs:
+            if one.kind == "trigger" and (one.name == output or not names):
+                _fail(
+                    f"output '{one.name}' follows movements, which ONNX cannot hold: its model also looks back in time"
+                )
         if not names:
             _fail(f"{found.folder}: no trained models; train first")
         for name in names:

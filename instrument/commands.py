@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from instrument import __version__
 from instrument.assets import AssetError
 from instrument.exchange import export_takes, read_takes
-from instrument.models.trained import ModelError, load_model
-from instrument.patch import Output, PatchError, Route, Scene, parse_patch
+from instrument.models.movement_model import load_of_kind
+from instrument.models.trained import ModelError
+from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
 from instrument.patch_edit import add_table, remove_value, save_scene, set_value
 from instrument.projects import new_project, patch_names
 from instrument.protocol import Value
@@ -519,9 +520,15 @@ class Commands:
         return None
 
     def control_startDtwRecording(self, gesture: int) -> Answer:  # noqa: N802
-        raise ValueError(f"gesture {gesture}: this project has no output that learns movements")
+        for output in self._engine.patch.outputs:
+            if output.kind == "trigger" and (target := _wekinator_target(output, gesture)) is not None:
+                self._engine.set_running(False)
+                self._engine.start_recording({output.name: target})
+                return None
+        raise ValueError(f"gesture {gesture}: this project has no trigger output with so many movements")
 
     def control_stopDtwRecording(self) -> Answer:  # noqa: N802
+        self._engine.finish_recording(None)
         return None
 
     def control_train(self) -> Answer:
@@ -739,7 +746,7 @@ class Commands:
 
     def _load_model(self, output: Output, file: str) -> None:
         source = self._model_path(file)
-        model = load_model(source)  # whatever is wrong with it is said before anything is replaced
+        model = load_of_kind(output.kind, source)  # whatever is wrong with it is said before anything is replaced
         if model.output != output.name:
             raise ValueError(f"{source}: this model is for output '{model.output}', not '{output.name}'")
         self._copy_model(source, self._engine.project.model_file(output.name))
@@ -786,10 +793,11 @@ def _plain(value: float) -> float | int:
 
 
 def _checked_target(output: Output, value: Value) -> Target:
-    if output.kind == "class":
+    if output.kind != "continuous":
         name = str(value) if isinstance(value, str | bytes) else _number_name(value)
-        if not name or (output.classes and name not in output.classes):
-            allowed = ", ".join(output.classes) or "any name"
+        also = (NO_CLASS,) if output.kind == "trigger" else ()
+        if not name or (output.classes and name not in (*output.classes, *also)):
+            allowed = ", ".join((*output.classes, *also)) or "any name"
             raise ValueError(f"output '{output.name}': class '{name}'; allowed: {allowed}")
         return name
     if isinstance(value, str | bytes) or not output.low <= value <= output.high:

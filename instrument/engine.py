@@ -25,7 +25,8 @@ from instrument.kernels.cpu import Choice
 from instrument.latency import Latencies
 from instrument.mapping import RouteMap
 from instrument.midi import Midi
-from instrument.models.trained import ModelError, TrainedModel, load_model
+from instrument.models.movement_model import MovementModel, load_of_kind
+from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
 from instrument.patch import NO_CLASS, Patch, Scene, read_patch
 from instrument.predictor import Predictor
@@ -35,7 +36,16 @@ from instrument.protocol import TOPICS
 from instrument.recorder import Outcome, Recorder
 from instrument.scenes import Scenes, previous
 from instrument.server import Address, Call, Server
-from instrument.signals import ClassPrediction, Control, FloatArray, Frame, Landmarks, OscSend, Prediction
+from instrument.signals import (
+    ClassPrediction,
+    Control,
+    FloatArray,
+    Frame,
+    Landmarks,
+    OscSend,
+    Prediction,
+    TriggerPrediction,
+)
 from instrument.source import NumbersSource, PhoneLine, Source, SourceError, open_source
 from instrument.takes import TakeStore, Target
 from instrument.telemetry import Telemetry
@@ -251,6 +261,7 @@ class Engine:
     def _idle(self) -> None:
         """Without frames, routes still let go of what a lost body held."""
         now_s = self.now_s()
+        self.outputs.send(self.routes.due(now_s))
         if self.source.status().state == "ended" and not self.is_ended:
             self.is_ended = True
             log.info("the source has come to its end")
@@ -497,12 +508,12 @@ class Engine:
 
     def load_models(self) -> None:
         """Takes the project's trained models in, between two frames; says which do not fit."""
-        models: dict[str, TrainedModel] = {}
+        models: dict[str, TrainedModel | MovementModel] = {}
         for output in self.patch.outputs:
             file = self.project.model_file(output.name)
             if file.exists():
                 try:
-                    models[output.name] = load_model(file)
+                    models[output.name] = load_of_kind(output.kind, file)
                 except ModelError as error:
                     log.warning("output '%s': %s", output.name, error)
         self.predictor.replace(models)
@@ -896,6 +907,11 @@ class Engine:
             what = (control.address, *control.arguments) if isinstance(control, OscSend) else control.bytes
             self.telemetry.publish("control", control.destination, *what)
 
+    def _publish_movements(self, prediction: Prediction) -> None:
+        for name, one in prediction.outputs.items():
+            for event in one.events if isinstance(one, TriggerPrediction) else ():
+                self.telemetry.publish("movement", name, event.what, event.movement, event.velocity)
+
     def _publish(
         self,
         frame: Frame,
@@ -912,8 +928,11 @@ class Engine:
                     said = NO_CLASS if one.is_none else one.classes[one.best]
                     familiar = () if one.familiarity is None else (one.familiarity,)
                     telemetry.publish("prediction", name, said, float(one.confidences[one.best]), *familiar)
+                elif isinstance(one, TriggerPrediction):
+                    telemetry.publish("prediction", name, one.current or NO_CLASS, one.progress)
                 else:
                     telemetry.publish("prediction", name, one.value)
+        self._publish_movements(prediction)
         if telemetry.is_wanted("landmarks"):
             for part in ("pose", "left_hand", "right_hand"):
                 points = getattr(landmarks, part)
@@ -943,7 +962,7 @@ def _send_picture(server: Server, subscriber: Address, number: int, picture: byt
 def _first_targets(patch: Patch) -> dict[str, Target]:
     """What is recorded until a target is set: the first class, the low end."""
     return {
-        output.name: (output.classes[0] if output.classes else "1") if output.kind == "class" else output.low
+        output.name: output.low if output.kind == "continuous" else output.classes[0] if output.classes else "1"
         for output in patch.outputs
     }
 
@@ -951,8 +970,9 @@ def _first_targets(patch: Patch) -> dict[str, Target]:
 def _is_allowed(patch: Patch, name: str, target: Target) -> bool:
     for output in patch.outputs:
         if output.name == name:
-            if output.kind == "class":
-                return isinstance(target, str) and (not output.classes or target in output.classes)
+            if output.kind != "continuous":
+                is_not_meant = output.kind == "trigger" and target == NO_CLASS
+                return isinstance(target, str) and (not output.classes or target in output.classes or is_not_meant)
             return not isinstance(target, str) and output.low <= target <= output.high
     return False
 

@@ -15,15 +15,26 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from instrument.patch import NO_CLASS, Output, Patch, Route, WhenLost
-from instrument.signals import ClassPrediction, ContinuousPrediction, Control, MidiSend, OscSend, Prediction
+from instrument.signals import (
+    ClassPrediction,
+    ContinuousPrediction,
+    Control,
+    MidiSend,
+    MovementEvent,
+    OscSend,
+    Prediction,
+    TriggerPrediction,
+)
 
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE = 0x80, 0x90, 0xB0, 0xC0
 
 Note = tuple[str, int, int]
 """Destination, channel 0..15, note number."""
-Seen = Mapping[str, float] | float
-"""What an output says in one frame: confidences by class name, or a value. All finite."""
+Seen = Mapping[str, float] | float | TriggerPrediction
+"""What an output says in one frame: confidences by class name, a value, or what happened. All finite."""
 
 
 class RouteMap:
@@ -60,7 +71,7 @@ class RouteMap:
         controls: list[Control] = []
         for index in set(indices) - self._muted:
             route = self._routes[index]
-            if isinstance(route, _NoteRoute):
+            if isinstance(route, _NoteRoute | _HitRoute):
                 controls += route.release()
         self._muted = frozenset(indices)
         return controls
@@ -87,7 +98,7 @@ class RouteMap:
                 one = _routed(route, patch, self._sounding)
             self._routes.append(one)
         self._muted = frozenset(muted)
-        for one in (one for there in left.values() for _, one in there if isinstance(one, _NoteRoute)):
+        for one in (one for there in left.values() for _, one in there if isinstance(one, _NoteRoute | _HitRoute)):
             controls += one.release()
         return controls
 
@@ -100,7 +111,7 @@ class RouteMap:
         if self._tried is None or self._tried[0] != index:
             controls += self.end_try()
             for number, one in enumerate(self._routes):
-                if isinstance(one, _NoteRoute) and (is_alone or number == index):
+                if isinstance(one, _NoteRoute | _HitRoute) and (is_alone or number == index):
                     controls += one.release()
             plain = replace(self._routes[index].route, smooth_s=0.0, min_hold_s=0.0)
             self._tried = index, _routed(plain, self._patch, self._sounding)
@@ -115,7 +126,7 @@ class RouteMap:
         index, tried = self._tried
         self._tried, self._is_alone = None, False
         self._routes[index] = _routed(self._routes[index].route, self._patch, self._sounding)
-        return tried.release() if isinstance(tried, _NoteRoute) else tried.let_go()
+        return tried.release() if isinstance(tried, _NoteRoute | _HitRoute) else tried.let_go()
 
     def release_all(self) -> list[Control]:
         """What lets go of everything: note offs, and for other routes what a lost body makes them send.
@@ -125,11 +136,15 @@ class RouteMap:
         controls: list[Control] = []
         controls += self.end_try()
         for index, route in enumerate(self._routes):
-            if isinstance(route, _NoteRoute):
+            if isinstance(route, _NoteRoute | _HitRoute):
                 route.disarm()
             elif index not in self._muted:
                 controls += route.let_go()
         return [*self._note_offs(), *controls]
+
+    def due(self, now_s: float) -> list[Control]:
+        """The note offs of movements that are due, where no frame comes."""
+        return [one for route in self._routes if isinstance(route, _HitRoute) for one in route.due(now_s)]
 
     def reset(self) -> list[Control]:
         """Forgets everything, as a new RouteMap; gives the note offs that were still due."""
@@ -157,6 +172,11 @@ def _seen(prediction: Prediction) -> dict[str, Seen]:
             if (value := _float32(output.value)) is not None:
                 seen[name] = value
             continue
+        if isinstance(output, TriggerPrediction):
+            seen[name] = output
+            under_way = {} if output.current is None else dict.fromkeys((output.current, ""), output.progress)
+            seen[f"{name} progress"] = under_way
+            continue
         confidences = output.confidences.tolist()
         if confidences and all(map(math.isfinite, confidences)):
             seen[name] = dict(zip(output.classes, confidences, strict=True))
@@ -169,7 +189,9 @@ def _reject(prediction: Prediction, seen: dict[str, Seen]) -> None:
     Wekinator knows no such thing: its outputs come before.
     """
     for name in list(seen):
-        output = prediction.outputs[name]
+        output = prediction.outputs.get(name)
+        if output is None or isinstance(output, TriggerPrediction):
+            continue
         if output.disagreement is not None:
             seen[f"{name} disagreement"] = output.disagreement
         if isinstance(output, ClassPrediction):
@@ -181,13 +203,15 @@ def _reject(prediction: Prediction, seen: dict[str, Seen]) -> None:
 
 def _goal(route: Route) -> tuple[object, ...]:
     """Two routes that are alike in this send the same kind of thing from the same source to the same place."""
-    return route.source, route.value, route.destination, route.osc, route.midi, route.channel, route.number
+    return route.source, route.value, route.when, route.destination, route.osc, route.midi, route.channel, route.number
 
 
 def _swept(route: Route, output: Output, share: float) -> Seen:
     """What an output would say for a route's input to be so far up its range (0..1)."""
     if route.value != "said":
         return share
+    if output.kind == "trigger":
+        return _as_if_played(route, output, share)
     if output.kind == "continuous":
         return output.low + share * (output.high - output.low)
     if route.class_name is not None:
@@ -196,8 +220,21 @@ def _swept(route: Route, output: Output, share: float) -> Seen:
     return {classes[min(int(share * len(classes)), len(classes) - 1)]: 1.0}
 
 
+def _as_if_played(route: Route, output: Output, share: float) -> Seen:
+    """A movement that begins and counts as played in the upper half of the range, and has ended in the lower one."""
+    movement = route.class_name or (output.classes or ("1",))[0]
+    if route.when == "progress":
+        return {route.class_name or "": share}
+    happens = ("begin", "hit") if share >= 0.5 else ("end",)
+    events = tuple(MovementEvent(what=what, movement=movement, onset_s=0.0, velocity=share) for what in happens)
+    confidences = np.zeros(0, dtype=np.float32)
+    return TriggerPrediction(classes=(), confidences=confidences, current=None, progress=share, events=events)
+
+
 def _routed(route: Route, patch: Patch, sounding: "Counter[Note]") -> "_AnyRoute":
     output = patch.output(route.output)
+    if output.kind == "trigger" and route.when != "progress":
+        return _HitRoute(route, sounding) if route.midi else _MomentRoute(route)
     if route.midi == "note":
         return _NoteRoute(route, sounding)
     if output.kind == "class" and route.class_name is None and route.value == "said":
@@ -226,7 +263,8 @@ class _LevelRoute:
     """One class's confidence or a continuous value -> an OSC float or a MIDI controller."""
 
     def __init__(self, route: Route, output: Output) -> None:
-        self.source = route.output if route.value == "said" else f"{route.output} {route.value}"
+        of = "progress" if output.kind == "trigger" else route.value
+        self.source = route.output if of == "said" else f"{route.output} {of}"
         self._absence = _Absence(route.when_lost.hold_s)
         self._target: float | None = None
         self._value: float | None = None
@@ -237,14 +275,14 @@ class _LevelRoute:
     def settle(self, route: Route, output: Output) -> None:
         """Other settings, from now on."""
         self.route = route
-        is_share = route.class_name is not None or route.value != "said"
+        is_share = route.class_name is not None or self.source != route.output
         self._input_low, self._input_high = (0.0, 1.0) if is_share else (output.low, output.high)
         self._absence.hold_s = route.when_lost.hold_s
         self._lost_target = _stand_in(route.when_lost, released=route.low)
 
     def update(self, seen: Seen | None, now_s: float) -> list[Control]:
         route = self.route
-        if seen is not None:
+        if seen is not None and not isinstance(seen, TriggerPrediction):
             value = seen.get(route.class_name or "", 0.0) if isinstance(seen, Mapping) else seen
             self._target = self._shaped(value)
         is_lost = self._absence.update(seen, now_s)
@@ -274,12 +312,7 @@ class _LevelRoute:
         return [MidiSend(destination=route.destination, bytes=message)]
 
     def _shaped(self, value: float) -> float:
-        route = self.route
-        share = (value - self._input_low) / (self._input_high - self._input_low)
-        share = min(max(share, 0.0), 1.0)
-        if route.invert:
-            share = 1.0 - share
-        return route.low + (route.high - route.low) * share**route.curve
+        return _ranged(self.route, (value - self._input_low) / (self._input_high - self._input_low))
 
     def _smoothed(self, target: float, now_s: float) -> float:
         """A one-pole low-pass whose time constant does not depend on the frame rate."""
@@ -350,6 +383,118 @@ class _NoteRoute:
         self._is_on = False
         self._sounding[self._note] -= 1
         return [] if self._sounding[self._note] else [_note_off(self._note)]
+
+
+class _MomentRoute:
+    """What happens to movements -> OSC: name and velocity of one played, name of one begun or ended."""
+
+    def __init__(self, route: Route) -> None:
+        self.source = route.output
+        self.route = route
+        self._absence = _Absence(route.when_lost.hold_s)
+        self._under_way: str | None = None
+        self._was: MovementEvent | None = None
+
+    def settle(self, route: Route, _: Output) -> None:
+        """Other settings, from now on."""
+        self.route = route
+        self._absence.hold_s = route.when_lost.hold_s
+
+    def update(self, seen: Seen | None, now_s: float) -> list[Control]:
+        controls: list[Control] = []
+        if self._absence.update(seen, now_s):
+            return self.let_go() if self.route.when_lost.then != "hold" else controls
+        for event in seen.events if isinstance(seen, TriggerPrediction) else ():
+            if self.route.class_name not in (None, event.movement):
+                continue
+            was_under_way = self._under_way is not None
+            self._under_way = None if event.what == "end" else event.movement
+            if event.what == self.route.when and (was_under_way or event.what != "end"):
+                controls += self._controls(event)
+        return controls
+
+    def let_go(self) -> list[Control]:
+        """A movement that was under way ends."""
+        movement, self._under_way = self._under_way, None
+        if movement is None or self.route.when != "end":
+            return []
+        return self._controls(MovementEvent(what="end", movement=movement, onset_s=0.0, velocity=0.0))
+
+    def _controls(self, event: MovementEvent) -> list[Control]:
+        route, is_again = self.route, _is_same(event, self._was)
+        self._was = event
+        if is_again:
+            return []
+        arguments: tuple[float | str, ...] = (event.movement,)
+        if event.what == "hit":
+            velocity = _float32(_ranged(route, event.velocity)) or 0.0
+            arguments = (velocity,) if route.class_name else (event.movement, velocity)
+        return [OscSend(destination=route.destination, address=route.osc or "", arguments=arguments)]
+
+
+class _HitRoute:
+    """A movement played, or begun -> a MIDI note with its velocity, for a while or until the movement ends."""
+
+    def __init__(self, route: Route, sounding: "Counter[Note]") -> None:
+        self.source = route.output
+        self.route = route
+        self._note: Note = (route.destination, route.channel, route.number)
+        self._sounding = sounding
+        self._absence = _Absence(route.when_lost.hold_s)
+        self._on_at_s: float | None = None
+        self._was: MovementEvent | None = None
+
+    def settle(self, route: Route, _: Output) -> None:
+        """Other settings, from now on."""
+        self.route = route
+        self._absence.hold_s = route.when_lost.hold_s
+
+    def update(self, seen: Seen | None, now_s: float) -> list[Control]:
+        route = self.route
+        controls = self.due(now_s)
+        if self._absence.update(seen, now_s):
+            return controls if route.when_lost.then == "hold" else [*controls, *self.release()]
+        for event in seen.events if isinstance(seen, TriggerPrediction) else ():
+            if event.movement != route.class_name:
+                continue
+            if event.what == route.when and not _is_same(event, self._was):
+                controls += self._on(event, now_s)
+            elif event.what == "end" and not route.length_s:
+                controls += self.release()
+            self._was = event if event.what in (route.when, "end") else self._was
+        return controls
+
+    def due(self, now_s: float) -> list[Control]:
+        """The note off of a note that has sounded for its length."""
+        length_s = self.route.length_s
+        is_over = self._on_at_s is not None and length_s > 0 and now_s - self._on_at_s >= length_s
+        return self.release() if is_over else []
+
+    def release(self) -> list[Control]:
+        """Ends the note, if it sounds."""
+        if self._on_at_s is None:
+            return []
+        self._on_at_s = None
+        self._sounding[self._note] -= 1
+        return [] if self._sounding[self._note] else [_note_off(self._note)]
+
+    def disarm(self) -> None:
+        """Forgets the note, which somebody else ends."""
+        self._on_at_s = None
+
+    def _on(self, event: MovementEvent, now_s: float) -> list[Control]:
+        route = self.route
+        destination, channel, number = self._note
+        velocity = _midi_value(_ranged(route, event.velocity)) if event.what == "hit" else route.velocity
+        again: list[Control] = [_note_off(self._note)] if self._sounding[self._note] else []
+        self._sounding[self._note] += self._on_at_s is None
+        self._on_at_s = now_s
+        return [*again, MidiSend(destination=destination, bytes=(NOTE_ON | channel, number, max(velocity or 1, 1)))]
+
+
+def _is_same(event: MovementEvent, other: MovementEvent | None) -> bool:
+    """Whether that has been told already: one movement counts once."""
+    return other is not None and (event.what, event.onset_s) == (other.what, other.onset_s)
 
 
 class _ClassRoute:
@@ -423,7 +568,7 @@ class _ClassRoute:
         return [MidiSend(destination=route.destination, bytes=(PROGRAM_CHANGE | route.channel, number))]
 
 
-_AnyRoute = _LevelRoute | _NoteRoute | _ClassRoute
+_AnyRoute = _LevelRoute | _NoteRoute | _ClassRoute | _MomentRoute | _HitRoute
 
 
 @dataclass(slots=True)
@@ -431,7 +576,10 @@ class _WekinatorOutputs:
     """`/wek/outputs` for every frame: one float per output, classes as 1..K, the last one repeated
     where there is no new one; then `/outputs-N` with an output's class confidences, if asked for.
 
-    Source: Wekinator's OutputManager and OSCNumericOutput (the first value is the minimum).
+    A trigger output is the number of the movement under way, or 0. A patch that has nothing else speaks as
+    Wekinator's DTW does: one float per movement, lower is more alike, and `/output_N` when one is played.
+
+    Source: Wekinator's OutputManager and OSCNumericOutput (the first value is the minimum), DtwOutput.
     """
 
     patch: Patch
@@ -440,7 +588,12 @@ class _WekinatorOutputs:
         distributions: list[Control] = []
         for index, output in enumerate(self.patch.outputs):
             said = seen.get(output.name)
-            if isinstance(said, float):
+            if isinstance(said, TriggerPrediction):
+                number = {name: 1 + index for index, name in enumerate(output.classes or said.classes)}
+                values[output.name] = float(number.get(said.current or "", 0))
+                if len(self.patch.outputs) == 1:
+                    return _as_dtw(said, number)
+            elif isinstance(said, float):
                 values[output.name] = said
             elif said is not None:
                 classes = output.classes or tuple(said)
@@ -456,12 +609,31 @@ class _WekinatorOutputs:
         return [OscSend(destination="out", address="/wek/outputs", arguments=tuple(values.values())), *distributions]
 
 
+def _as_dtw(said: TriggerPrediction, number: Mapping[str, int]) -> list[Control]:
+    """What Wekinator's DTW says of it: a distance per movement, then which were played."""
+    like = dict(zip(said.classes, said.confidences.tolist(), strict=True))
+    distances = tuple(1.0 - like.get(name, 0.0) for name in number)
+    played = [number[event.movement] for event in said.events if event.what == "hit"]
+    return [
+        OscSend(destination="out", address="/wek/outputs", arguments=distances),
+        *(OscSend(destination="out", address=f"/output_{one}", arguments=()) for one in played),
+    ]
+
+
 def _stand_in(policy: WhenLost, *, released: float) -> float | None:
     """What stands in for the value of a lost body; None to hold the last one."""
     if policy.then == "hold":
         return None
     given = released if policy.then == "release" else _float32(float(policy.then))
     return released if given is None else given
+
+
+def _ranged(route: Route, share: float) -> float:
+    """What 0..1 becomes in a route's range."""
+    share = min(max(share, 0.0), 1.0)
+    if route.invert:
+        share = 1.0 - share
+    return route.low + (route.high - route.low) * share**route.curve
 
 
 def _note_off(note: Note) -> MidiSend:

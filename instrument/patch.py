@@ -33,7 +33,8 @@ ROUTE_VALUES = ("said", "familiarity", "disagreement")
 REJECTED = 0.05
 """Share of true gestures that `reject = true` gives up to keep strangers out."""
 NO_CLASS = "none"
-"""What a class output says of a frame that is none of its classes."""
+"""What a class output says of a frame that is none of its classes; what takes of a trigger output are labelled
+in which no movement is meant."""
 PAGE = "page"
 """The destination that is always there: the voice in the console's page."""
 
@@ -93,9 +94,9 @@ class Output:
 
     name: str
     kind: str
-    """`class` or `continuous`."""
+    """`class`, `continuous` or `trigger`."""
     classes: tuple[str, ...] = ()
-    """The classes that may be recorded, in order; empty: whichever the takes have."""
+    """The classes, or movements, that may be recorded, in order; empty: whichever the takes have."""
     low: float = 0.0
     high: float = 1.0
     """Limits of a continuous output."""
@@ -120,6 +121,8 @@ class Output:
     """Classes that mean nothing, such as standing there: in a rehearsal they are no false triggers."""
     disagreement: bool = False
     """Whether a small ensemble learns the same, so that routes can send how far it disagrees."""
+    at: float = 0.8
+    """The progress at which a movement of a trigger output counts as played."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +169,10 @@ class Route:
     """OSC address."""
     midi: str | None = None
     """`cc`, `note` or `program`."""
+    when: str = ""
+    """What of a trigger output: `hit`, `begin`, `end` or `progress`; empty for other outputs."""
+    length_s: float = 0.2
+    """How long a note of a trigger output sounds; 0 until the movement ends."""
     channel: int = 0
     """0..15 (written 1..16 in the patch)."""
     number: int = 0
@@ -417,25 +424,36 @@ def _output(table: "_Table", listen: Listen) -> Output:
     if low >= high:
         table.fail_key("range", f"{low:g}..{high:g}", "low below high (a route can invert)")
     are_named = table.has("features")
+    kind = table.choice("kind", allowed=("class", "continuous", "trigger"), default="class")
+    has_at = table.has("at")
+    if kind == "trigger":
+        for key in filter(table.has, ("reject", "idle", "disagreement")):
+            table.fail_key(key, f"`{key}` in a trigger output", "none there: takes of 'none' teach what is not meant")
     output = Output(
         name=table.name("name"),
-        kind=table.choice("kind", allowed=("class", "continuous"), default="class"),
+        kind=kind,
         classes=table.texts("classes", default=()),
         low=low,
         high=high,
         features=table.choices("features", allowed=tuple(groups), default=tuple(default)),
-        offered=OFFERED_NUMBER_FEATURES if listen.is_numbers and not are_named else (),
+        offered=OFFERED_NUMBER_FEATURES if listen.is_numbers and not are_named and kind != "trigger" else (),
         inputs=table.integers("inputs", default=(), low=1, high=10_000),
         learner=table.text("learner", default=NETWORK),
         hidden=table.integers("hidden", default=(64, 32), low=1, high=4096),
         seed=table.integer("seed", default=0, low=0, high=2**31 - 1),
         bits=table.integer("bits", default=8, low=4, high=8),
         insist=table.boolean("insist", default=False),
-        reject=_reject(table, is_default=not listen.is_numbers),
+        reject=_reject(table, is_default=not listen.is_numbers and kind != "trigger"),
         idle=table.texts("idle", default=()),
         disagreement=table.boolean("disagreement", default=False),
+        at=table.number("at", default=0.8, low=0.2, high=1.0),
     )
-    learners = (NETWORK, *(CLASS_LEARNERS if output.kind == "class" else CONTINUOUS_LEARNERS))
+    if has_at and kind != "trigger":
+        table.fail_key("at", f"`at` in a {kind} output", 'only with kind = "trigger"')
+    if kind == "trigger" and NO_CLASS in output.classes:
+        table.fail_key("classes", f"'{NO_CLASS}'", "movements only; takes of 'none' may be recorded all the same")
+    of_kind = {"class": CLASS_LEARNERS, "continuous": CONTINUOUS_LEARNERS}.get(output.kind, ())
+    learners = (NETWORK, *of_kind)
     if output.learner not in learners:
         allowed = f"for a {output.kind} output: {', '.join(learners)}"
         table.fail_key("learner", f"'{output.learner}'", allowed + _did_you_mean(output.learner, learners))
@@ -479,6 +497,7 @@ def _destination(table: "_Table") -> Destination:
     return Destination(name=str(table.where[-1]), osc=address, midi=midi or None)
 
 
+MOVEMENT_MOMENTS = ("hit", "begin", "end", "progress")
 _MIDI_KINDS = ("cc", "note", "program")
 
 
@@ -525,6 +544,17 @@ def _route(table: "_Table", name: str, outputs: tuple[Output, ...], destinations
     if not destination:
         allowed = 'a table such as [destination.synth] with midi = "virtual", or to = "page"'
         table.fail_key("midi", "no MIDI destination", allowed)
+    is_trigger, is_named = output.kind == "trigger", table.has("when")
+    when = table.choice("when", allowed=MOVEMENT_MOMENTS, default="progress" if midi == "cc" else "hit")
+    has_length = table.has("length_s")
+    length_s = table.number("length_s", default=0.2, low=0.0, high=3600.0)
+    midi_moments = {"note": ("hit", "begin"), "cc": ("progress",)}
+    if is_trigger and midi and when not in midi_moments.get(midi, ()):
+        table.fail_key("when", f"{midi} on {when}", 'notes on "hit" or "begin", controllers on "progress"')
+    if is_named and not is_trigger:
+        table.fail_key("when", f"`when` with '{source}', which is {output.kind}", "only with a trigger output")
+    if has_length and not (is_trigger and midi == "note"):
+        table.fail_key("length_s", "a length", "only with notes of a trigger output")
     if midi == "note" and class_name is None:
         table.fail_key("from", f"a note from '{source}'", "one class, as output.class")
     if midi == "program" and output.kind != "class":
@@ -547,8 +577,11 @@ def _route(table: "_Table", name: str, outputs: tuple[Output, ...], destinations
         destination=destination,
         osc=osc,
         midi=midi,
+        when=when if is_trigger else "",
+        length_s=length_s,
         channel=table.integer("channel", default=1, low=1, high=16) - 1,
         number=table.integer("number", default=60 if midi == "note" else 1, low=0, high=127),
+        low=1.0 if is_trigger and midi == "note" else 0.0,
         high=127.0 if midi else 1.0,
         change_only=table.boolean("change_only", default=True),
         when_lost=_when_lost(table.table("when_lost")),
@@ -561,8 +594,9 @@ def _route(table: "_Table", name: str, outputs: tuple[Output, ...], destinations
 def _settled(table: "_Table", route: Route) -> Route:
     """The route with the settings that table gives: those a scene may change, too."""
     low, high = table.range("range", default=(route.low, route.high))
-    if route.midi and not 0 <= min(low, high) <= max(low, high) <= 127:
-        table.fail_key("range", f"{low:g}..{high:g}", "0..127 for MIDI")
+    lowest = 1 if route.when and route.midi == "note" else 0  # a note on with velocity 0 is a note off
+    if route.midi and not lowest <= min(low, high) <= max(low, high) <= 127:
+        table.fail_key("range", f"{low:g}..{high:g}", f"{lowest}..127 for MIDI")
     settled = replace(
         route,
         low=low,
@@ -626,7 +660,7 @@ def _resolve(table: "_Table", source: str, outputs: tuple[Output, ...]) -> tuple
     for output in outputs:
         if source == output.name:
             return output, None
-        if source.startswith(output.name + ".") and output.kind == "class":
+        if source.startswith(output.name + ".") and output.kind != "continuous":
             class_name = source[len(output.name) + 1 :]
             allowed = (*output.classes, *[NO_CLASS] * (output.reject > 0))
             if output.classes and class_name not in allowed:

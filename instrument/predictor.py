@@ -20,9 +20,20 @@ from instrument.models.familiarity import FrameFamiliarity, units_of
 from instrument.models.fitting import TrainingError
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, microseconds_a_frame, why_missing, why_slow
+from instrument.models.movement_model import MovementModel
 from instrument.models.trained import TrainedModel
+from instrument.movement import MovementRunner
 from instrument.patch import Output, Patch
-from instrument.signals import ClassPrediction, ContinuousPrediction, Features, FloatArray, Prediction
+from instrument.signals import (
+    ClassPrediction,
+    ContinuousPrediction,
+    Features,
+    FloatArray,
+    Prediction,
+    TriggerPrediction,
+)
+
+Model = TrainedModel | MovementModel
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +70,7 @@ class ModelStatus:
     """What else there is to know, in words."""
 
 
-def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
+def fits(model: Model, patch: Patch, output: Output) -> str | None:
     """Why that model cannot be run for that output of the patch, in words; None when it can."""
     again = "train again"
     if model.output != output.name:
@@ -84,6 +95,8 @@ def fits(model: TrainedModel, patch: Patch, output: Output) -> str | None:
     unknown = [name for name in model.classes if output.classes and name not in output.classes]
     if unknown:
         return f"the model knows '{unknown[0]}', but the patch allows {', '.join(output.classes)}; {again}"
+    if isinstance(model, MovementModel):
+        return None
     if output.disagreement and not model.ensemble:
         return f"the patch asks for `disagreement`, for which the model has no ensemble; {again}"
     learner = model.learned.learner if model.learned else NETWORK
@@ -104,26 +117,31 @@ class Predictor:
         """`made` keeps what scikit-learn's learners have learned again, by model id, for the predictor after this."""
         self._patch = patch
         self._made = {} if made is None else made
-        self._runners: tuple[_Runner, ...] = ()
+        self._runners: tuple[_Runner | _MovementRunner, ...] = ()
         self._status: dict[str, ModelStatus] = {}
         self.enabled = {output.name for output in patch.outputs}
         """Outputs that are to run; take a name out to silence it."""
         self.replace({})
 
-    def replace(self, models: Mapping[str, TrainedModel]) -> None:
+    def replace(self, models: Mapping[str, Model]) -> None:
         """Takes these models (by output) instead of those before; the next frame sees all of them or none."""
-        runners, status = [], {}
-        playing = {runner.output: runner for runner in self._runners}
+        runners: list[_Runner | _MovementRunner] = []
+        status = {}
+        playing = {runner.output: runner for runner in self._runners if isinstance(runner, _Runner)}
         for output in self._patch.outputs:
             model = models.get(output.name)
             reason = "no model yet; record takes and train" if model is None else fits(model, self._patch, output)
-            if model is not None and model.learned and reason is None:
+            if isinstance(model, TrainedModel) and model.learned and reason is None:
                 reason = why_missing(model.learned.learner)
             if model is not None and reason is None:
                 names = feature_names(self._patch)
                 place = {name: column for column, name in enumerate(names)}
                 columns = np.array([place[name] for name in model.feature_names], dtype=np.intp)
-                runners.append(_Runner(model, output, columns, len(names), self._made, before=playing.get(output.name)))
+                if isinstance(model, MovementModel):
+                    runners.append(_MovementRunner(model, output, columns))
+                else:
+                    before = playing.get(output.name)
+                    runners.append(_Runner(model, output, columns, len(names), self._made, before=before))
             status[output.name] = ModelStatus(
                 output=output.name,
                 kind=output.kind,
@@ -133,14 +151,14 @@ class Predictor:
                 reason=reason,
                 bits=model.network.bits if model and model.network else None,
                 drift=model.training.get("drift") if model else None,
-                least_familiarity=least_familiarity(model, output) if model else None,
-                rehearsal=model.rehearsal if model else None,
+                least_familiarity=least_familiarity(model, output) if isinstance(model, TrainedModel) else None,
+                rehearsal=model.rehearsal if isinstance(model, TrainedModel) else None,
             )
         self._status = status
         self._runners = tuple(runners)
         while len(self._made) > _MOST_MADE:
             del self._made[next(iter(self._made))]
-        unsettled = [runner for runner in runners if not runner.is_settled]
+        unsettled = [runner for runner in runners if isinstance(runner, _Runner) and not runner.is_settled]
         if unsettled:
             threading.Thread(target=_settle, args=(unsettled,), name="backends", daemon=True).start()
 
@@ -149,7 +167,7 @@ class Predictor:
 
         An output whose model gives no finite number (inputs of an absurd size) is left out.
         """
-        outputs: dict[str, ClassPrediction | ContinuousPrediction] = {}
+        outputs: dict[str, ClassPrediction | ContinuousPrediction | TriggerPrediction] = {}
         values = features.values
         if is_tracked and values is not None:
             with np.errstate(over="ignore", invalid="ignore"):  # seen in what comes out
@@ -192,6 +210,21 @@ def least_familiarity(model: TrainedModel, output: Output) -> float | None:
     if model.familiarity is None or not output.reject:
         return None
     return max(output.reject, float(model.rehearsal["least"]) if model.rehearsal else 0.0)
+
+
+class _MovementRunner:
+    """One model of movements on the features it uses."""
+
+    note = failure = None
+
+    def __init__(self, model: MovementModel, output: Output, columns: NDArray[np.intp]) -> None:
+        self.output = model.output
+        self.choice = cpu.plain(model.network)
+        self._columns = columns
+        self._movements = MovementRunner(model, self.choice.forward, at=output.at)
+
+    def predict(self, values: FloatArray, now_s: float) -> TriggerPrediction | None:
+        return self._movements.update(now_s, values[self._columns])
 
 
 class _Runner:

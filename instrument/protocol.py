@@ -389,8 +389,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row("/wekinator/control/startRecording", "", "Starts recording; stops running."),
         _row("/wekinator/control/stopRecording", "", "Stops recording."),
-        _row("/wekinator/control/startDtwRecording", "gesture:i", "Ignored: there is no DTW output yet."),
-        _row("/wekinator/control/stopDtwRecording", "", "Ignored."),
+        _row(
+            "/wekinator/control/startDtwRecording",
+            "gesture:i",
+            "Records a take of that movement of the first trigger output; stops running.",
+        ),
+        _row("/wekinator/control/stopDtwRecording", "", "Ends the take."),
         _row("/wekinator/control/train", "", "Trains; `/wekinator/status/done-training` says when it is over."),
         _row("/wekinator/control/cancelTrain", "", "Stops training."),
         _row("/wekinator/control/startRunning", "", "Starts running, if anything is trained; ends recording."),
@@ -453,6 +457,11 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         "`output:s class:s confidence:f [familiarity:f]` or `output:s value:f`",
         "Every frame, for each output that runs. `none` is none of its classes; familiarity: 0..1, where it is known.",
     ),
+    "movement": (
+        "/instrument/movement",
+        "`output:s what:s movement:s velocity:f`",
+        "When a movement begins (`begin`), counts as played (`hit`; velocity 0.5: as fast as its takes) or `end`s.",
+    ),
     "features": ("/instrument/features", "`values:b`", "Every frame: float32, little-endian."),
     "landmarks": (
         "/instrument/landmarks",
@@ -505,6 +514,11 @@ OUTGOING: tuple[tuple[str, str, str], ...] = (
         "`/outputs-1`, `/outputs-2` ...",
         "one `f` per class",
         "After `/wek/outputs`, with `[wekinator] probabilities = true`: how sure each class is.",
+    ),
+    (
+        "`/output_1`, `/output_2` ...",
+        "",
+        "With a trigger output alone, as Wekinator's DTW: played. `/wek/outputs` is then a distance per movement.",
     ),
     ("`/wekinator/status/done-training`", "", "A training that `/wekinator/control/train` began has ended."),
     ("the addresses of the patch's routes", "", "As the patch says."),

@@ -12,7 +12,7 @@ import numpy as np
 
 from instrument import __version__
 from instrument.exchange import export_takes
-from instrument.models.trained import load_model
+from instrument.models.movement_model import load_of_kind
 from instrument.patch import parse_patch
 from instrument.project import Project
 from instrument.takes import TakeStore
@@ -38,10 +38,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from instrument.exchange import import_takes
+from instrument.models.movement_model import save_movements
 from instrument.models.trained import save_model
+from instrument.movement import train_movements
 from instrument.patch import read_patch
 from instrument.takes import TakeStore
-from instrument.training import FeatureCache, gather, train_output, with_inputs_of
+from instrument.training import FeatureCache, gather, gather_movements, train_output, with_inputs_of
 
 PLAYED = {
 $played}
@@ -56,9 +58,13 @@ with TemporaryDirectory() as folder, TakeStore.open(Path(folder) / "takes.sqlite
     patch = with_inputs_of(read_patch(here.with_suffix(".toml")), takes)
     for name, played in PLAYED.items():
         output = patch.output(name)
-        dataset = gather(patch, output, takes, store, FeatureCache())  # the features of each frame, and its target
-        model = train_output(patch, output, dataset)
-        save_model(model, models / f"{name}.safetensors")
+        if output.kind == "trigger":
+            model = train_movements(patch, output, gather_movements(patch, output, takes, store, FeatureCache()))
+            save_movements(model, models / f"{name}.safetensors")
+        else:
+            dataset = gather(patch, output, takes, store, FeatureCache())  # the features of each frame, and its target
+            model = train_output(patch, output, dataset)
+            save_model(model, models / f"{name}.safetensors")
         trained[name] = model.model_id
         print(name, model.model_id, "as played" if model.model_id == played else f"differs: {played} was played")
 
@@ -77,8 +83,9 @@ def write_script(project: Project, path: Path) -> tuple[Path, ...]:
     if patch_file.name == "patch.toml":
         raise ScriptError(f"{path}: its patch would be {patch_file}, which is a project's; choose another name")
     text = project.patch_file.read_text(encoding="utf-8")
-    outputs = [one.name for one in parse_patch(text, project.patch_file).outputs]
-    played = {name: load_model(file).model_id for name in outputs if (file := project.model_file(name)).exists()}
+    kinds = {one.name: one.kind for one in parse_patch(text, project.patch_file).outputs}
+    files = {name: file for name in kinds if (file := project.model_file(name)).exists()}
+    played = {name: load_of_kind(kinds[name], file).model_id for name, file in files.items()}
     if not played:
         raise ScriptError(f"{project.folder}: no trained models; train first")
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():

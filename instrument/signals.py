@@ -246,12 +246,38 @@ class ContinuousPrediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MovementEvent:
+    """Something that happened to a movement."""
+
+    what: str
+    """`begin`, `hit` (it counts as played: once for every movement) or `end`."""
+    movement: str
+    onset_s: float
+    """When the movement began, on the clock of the frames."""
+    velocity: float
+    """Of a hit, 0..1: half its speed beside the takes, so 0.5 is as fast as they are and 1 twice as fast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerPrediction:
+    """Which movement is under way, how far, and what happened in this frame."""
+
+    classes: tuple[str, ...]
+    confidences: FloatArray
+    """(C,): how likely each is under way; what is missing to 1 is how likely none is."""
+    current: str | None
+    progress: float
+    """Of the current one, 0..1."""
+    events: tuple[MovementEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What the models say for one frame; an output without a model or a body is absent."""
 
     frame_number: int
     captured_at_s: float
-    outputs: Mapping[str, ClassPrediction | ContinuousPrediction]
+    outputs: Mapping[str, ClassPrediction | ContinuousPrediction | TriggerPrediction]
     is_tracked: bool
     """False when no body was in view: routes then hold, and release."""
 

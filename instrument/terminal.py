@@ -32,7 +32,7 @@ def introduction(project: Project, patch: Patch, *, source: str, in_port: int) -
     heard = "numbers, as /wek/inputs" if source == "osc" else f"{source} ({' and '.join(patch.listen.track)})"
     lines.append(f"  hears    {heard}; commands on port {in_port}")
     for output in patch.outputs:
-        learns = ", ".join(output.classes) or "whatever you record" if output.kind == "class" else "a value"
+        learns = "a value" if output.kind == "continuous" else ", ".join(output.classes) or "whatever you record"
         lines.append(f"  learns   {output.name}: {learns}")
     for destination in patch.destinations.values():
         if destination.is_page:
@@ -54,7 +54,7 @@ def next_steps(patch: Patch) -> str:
     if not patch.outputs:
         return "  type     status, help, quit"
     output = patch.outputs[0]
-    target = (output.classes[0] if output.classes else "wave") if output.kind == "class" else f"{output.high:g}"
+    target = f"{output.high:g}" if output.kind == "continuous" else output.classes[0] if output.classes else "wave"
     target = shlex.quote(target)
     return (
         f"  type     record timed 3 2 {output.name} {target}   three seconds to get ready, then two are recorded\n"
@@ -151,6 +151,7 @@ class LiveLine:
     def __init__(self, port: int) -> None:
         self._port = port
         self._seen: dict[str, str] = {}
+        self._played: dict[str, str] = {}
         self._latency = ""
         self._source = ""
         self._recording = ""
@@ -161,7 +162,7 @@ class LiveLine:
     def text(self) -> str:
         if self._source:
             return self._source
-        words = [f"{output}: {said}" for output, said in self._seen.items()]
+        words = [f"{output}: {said}{self._played.get(output, '')}" for output, said in self._seen.items()]
         return "   ".join([self._recording, *words, self._latency]).strip() or "starting ..."
 
     def close(self) -> None:
@@ -179,7 +180,7 @@ class LiveLine:
     def _messages(self, client: Client) -> Iterator[tuple[str, list[Value]]]:
         while not self._closing.is_set():
             try:
-                client.send("/instrument/subscribe", "prediction", "latency", "source", "recording")
+                client.send("/instrument/subscribe", "prediction", "movement", "latency", "source", "recording")
             except OSError:
                 return
             is_heard = False
@@ -195,6 +196,8 @@ class LiveLine:
         if address == "/instrument/prediction":
             is_none = len(values) == 4 and words[1] == NO_CLASS
             self._seen[words[0]] = f"{NO_CLASS} (familiarity {words[3]})" if is_none else " ".join(words[1:3])
+        elif address == "/instrument/movement" and words[1] == "hit":
+            self._played[words[0]] = f" (played {words[2]} {words[3]})"
         elif address == "/instrument/latency" and words[0] == "total":
             self._latency = f"{words[1]} ms from picture to sound"
         elif address == "/instrument/source/state":

@@ -28,9 +28,11 @@ from instrument.models.crossfit import cross_fit, familiarity, temperature, temp
 from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
+from instrument.models.movement_model import MovementModel, save_movements
 from instrument.models.quantize import calibrate, round_to_nearest
 from instrument.models.trained import TrainedModel, save_model, too_large
-from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
+from instrument.movement import MovementDataset, movement_dataset, train_movements
+from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
 from instrument.rehearsal import Stream, rehearse
 from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
@@ -73,7 +75,7 @@ class Dataset:
 class ProjectTraining:
     """What came of training a project."""
 
-    models: Mapping[str, TrainedModel]
+    models: Mapping[str, TrainedModel | MovementModel]
     """By output; their files are in place."""
     refused: Mapping[str, str]
     """Why an output got no new model, in plain words; the one it had is untouched."""
@@ -139,10 +141,14 @@ def train_project(
         patch = with_inputs_of(patch, takes)
         wanted = _wanted(patch, outputs)
         datasets: dict[str, Dataset] = {}
+        movements: dict[str, MovementDataset] = {}
         refused: dict[str, str] = {}
         for output in wanted:
             try:
-                datasets[output.name] = gather(patch, output, takes, store, cache, is_cancelled)
+                if output.kind == "trigger":
+                    movements[output.name] = gather_movements(patch, output, takes, store, cache, is_cancelled)
+                else:
+                    datasets[output.name] = gather(patch, output, takes, store, cache, is_cancelled)
             except TrainingError as error:
                 refused[output.name] = str(error)
         rehearsals = [
@@ -150,28 +156,27 @@ def train_project(
             for take in store.takes(kind="rehearsal")
             if all(_lacks(take, patch, output) is None for output in wanted)
         ]
-    models: dict[str, TrainedModel] = {}
+    models: dict[str, TrainedModel | MovementModel] = {}
+    how: dict[str, Any] = {"on_progress": on_progress, "is_cancelled": is_cancelled, "clock": clock}
     for output in wanted:
-        if output.name in datasets:
-            try:
-                models[output.name] = train_output(
-                    patch,
-                    output,
-                    datasets[output.name],
-                    on_progress=on_progress,
-                    is_cancelled=is_cancelled,
-                    clock=clock,
-                )
-            except TrainingError as error:
-                refused[output.name] = str(error)
+        try:
+            if output.name in datasets:
+                models[output.name] = train_output(patch, output, datasets[output.name], **how)
+            elif output.name in movements:
+                models[output.name] = train_movements(patch, output, movements[output.name], **how)
+        except TrainingError as error:
+            refused[output.name] = str(error)
     if not models:
         raise TrainingError("; ".join(f"output '{name}': {reason}" for name, reason in refused.items()))
     if is_cancelled():
         raise Cancelled
     for name, model in models.items():
-        if rehearsals:
-            models[name] = rehearsed(patch, model, rehearsals)
-        save_model(models[name], project.model_file(name))
+        if isinstance(model, MovementModel):
+            save_movements(model, project.model_file(name))
+            continue
+        rehearsed_model = rehearsed(patch, model, rehearsals) if rehearsals else model
+        models[name] = rehearsed_model
+        save_model(rehearsed_model, project.model_file(name))
     return ProjectTraining(
         models=models, refused=refused, seconds=clock() - started_s, datasets=datasets, patch=patch, takes=takes
     )
@@ -201,12 +206,7 @@ def gather(
 
     Raises TrainingError when there is nothing to learn from or between, and Cancelled.
     """
-    try:
-        columns = feature_columns(patch, output)
-    except ValueError as error:
-        raise TrainingError(str(error)) from None
-    if not len(columns):
-        raise TrainingError("there are no features to learn from; record takes, or set `inputs` in [listen]")
+    columns = _columns(patch, output)
     notes: list[str] = []
     ids: list[int] = []
     values: list[FloatArray] = []
@@ -269,6 +269,42 @@ def gather(
         frames=tuple(frames),
         notes=tuple(notes),
     )
+
+
+def gather_movements(
+    patch: Patch,
+    output: Output,
+    takes: Sequence[Take],
+    store: TakeStore,
+    cache: FeatureCache,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> MovementDataset:
+    """The takes that teach a trigger output its movements, and the rehearsals, in which none is meant.
+
+    Raises TrainingError when there is nothing to learn from, and Cancelled.
+    """
+    columns = _columns(patch, output)
+    notes, shown = [], []
+    for take in (*takes, *store.takes(kind="rehearsal")):
+        if take.kind == "take" and output.name not in take.targets:
+            continue
+        if is_cancelled():
+            raise Cancelled
+        if reason := (_unfit if take.kind == "take" else _lacks)(take, patch, output):
+            notes.append(f"take {take.id} left out: {reason}")
+        else:
+            shown.append((take, cache.features(patch, store, take)))
+    return movement_dataset(output, shown, columns, feature_names(patch), notes)
+
+
+def _columns(patch: Patch, output: Output) -> NDArray[np.intp]:
+    try:
+        columns = feature_columns(patch, output)
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
+    if not len(columns):
+        raise TrainingError("there are no features to learn from; record takes, or set `inputs` in [listen]")
+    return columns
 
 
 def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
@@ -532,8 +568,10 @@ def _unfit(take: Take, patch: Patch, output: Output) -> str | None:
     if reason := _lacks(take, patch, output):
         return reason
     target = take.targets[output.name]
-    if isinstance(target, str) != (output.kind == "class"):
+    if isinstance(target, str) != (output.kind != "continuous"):
         return f"its target is {target!r}, but the output is {output.kind}"
+    if output.kind == "trigger" and target == NO_CLASS:
+        return None
     if output.name not in take.moving and output.classes and target not in output.classes:
         return f"its class '{target}' is not one of {', '.join(output.classes)}"
     return None

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from instrument.kernels.packing import PackedLinear, PackedNetwork, PackingError, from_tensors, most_bytes
+from instrument.kernels.packing import FloatArray, PackedLinear, PackedNetwork, PackingError, from_tensors, most_bytes
 from instrument.models.familiarity import MOST_FACTORS, Density, Familiarity
 from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
 from instrument.models.learners import MOST_EXAMPLES, Learned
@@ -99,19 +99,20 @@ def save_model(model: TrainedModel, path: Path) -> None:
     Should only one of the two be replaced (power cut), `load_model` notices, as `model_id` covers both.
     """
     tensors = {name: np.ascontiguousarray(array) for name, array in model.tensors().items()}
-    text = json.dumps(
-        {
-            **_meaning(model),
-            "model_id": model.model_id,
-            "rehearsal": model.rehearsal,
-            "training": model.training,
-        },
-        indent=1,
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    described = {
+        **_meaning(model),
+        "model_id": model.model_id,
+        "rehearsal": model.rehearsal,
+        "training": model.training,
+    }
+    write_files(path, tensors, described)
+
+
+def write_files(path: Path, tensors: dict[str, NDArray[Any]], described: Mapping[str, Any]) -> None:
+    """Writes tensors to `path` and what they mean beside it."""
+    text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, safetensors.numpy.save(tensors, metadata={"model_id": model.model_id}))
+    _replace(path, safetensors.numpy.save(tensors, metadata={"model_id": described["model_id"]}))
     _replace(path.with_suffix(".json"), text.encode())
 
 
@@ -120,8 +121,8 @@ def load_model(path: Path) -> TrainedModel:
 
     Raises ModelError for files that are missing, damaged, hostile or do not belong together.
     """
-    described = _read_json(path.with_suffix(".json"))
-    fields = _Fields(path.with_suffix(".json"), described)
+    described = read_json(path.with_suffix(".json"))
+    fields = Fields(path.with_suffix(".json"), described)
     if described.get("format") != FORMAT:
         fields.fail("format", f"{FORMAT}; another version of this program has written it")
     kind = fields.text("kind")
@@ -151,7 +152,7 @@ def load_model(path: Path) -> TrainedModel:
         fields.fail("learner", ", ".join(allowed))
     seed = fields.integer("seed")
     is_network = learner == NETWORK
-    tensors = _read_tensors(path, widths, is_network=is_network)
+    tensors = read_tensors(path, widths, is_network=is_network)
     model = TrainedModel(
         output=fields.text("output"),
         kind=kind,
@@ -162,7 +163,7 @@ def load_model(path: Path) -> TrainedModel:
         feature_fingerprint=fields.text("feature_fingerprint"),
         hidden=tuple(hidden),
         seed=seed,
-        network=_take_network(path, tensors, "", widths) if is_network else None,
+        network=take_network(path, tensors, "", widths) if is_network else None,
         learned=None if is_network else _take_learned(path, tensors, learner, widths[0], len(classes), seed),
         familiarity=_take_familiarity(path, tensors, widths) if is_network else None,
         ensemble=_take_ensemble(path, tensors, widths) if is_network else (),
@@ -220,7 +221,8 @@ def _read(path: Path, most_bytes: int) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error})") from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The description of a model in that file; raises ModelError."""
     try:
         described = json.loads(_read(path, _MOST_JSON_BYTES))
     except (ValueError, RecursionError) as error:
@@ -230,7 +232,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return described
 
 
-def _read_tensors(path: Path, widths: tuple[int, ...], *, is_network: bool) -> dict[str, NDArray[Any]]:
+def read_tensors(path: Path, widths: tuple[int, ...], *, is_network: bool = True) -> dict[str, NDArray[Any]]:
+    """All tensors of a file that holds a network of these widths; raises ModelError."""
     if reason := too_large(widths):
         raise ModelError(f"{path}: {reason}")
     density = 4 * (MOST_FACTORS + (widths[-1] + 1) * (widths[0] + sum(widths[1:-1])))
@@ -243,7 +246,7 @@ def _read_tensors(path: Path, widths: tuple[int, ...], *, is_network: bool) -> d
         raise ModelError(f"{path}: not safetensors weights ({error}); train again") from None
 
 
-def _take_network(
+def take_network(
     path: Path, tensors: dict[str, NDArray[Any]], prefix: str, widths: tuple[int, ...], *, is_exact: bool = True
 ) -> PackedNetwork:
     """The network of those names, taken out; not `is_exact`, its hidden layers may be narrower."""
@@ -278,7 +281,7 @@ def _take_ensemble(path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[i
     networks: list[PackedNetwork] = []
     while f"ensemble{len(networks)}.input.shift" in tensors and len(networks) < _MOST_ENSEMBLE:
         prefix = f"ensemble{len(networks)}."
-        networks.append(_take_network(path, tensors, prefix, widths, is_exact=False))
+        networks.append(take_network(path, tensors, prefix, widths, is_exact=False))
     if len({network.widths for network in networks}) > 1:
         raise ModelError(f"{path}: the networks of its ensemble differ in width; train again")
     return tuple(networks)
@@ -340,7 +343,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value) and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
-class _Fields:
+class Fields:
     """The fields of a description, checked as they are taken out."""
 
     def __init__(self, path: Path, described: dict[str, Any]) -> None:
@@ -372,6 +375,12 @@ class _Fields:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
             self.fail(key, "a number")
         return float(value)
+
+    def numbers(self, key: str) -> FloatArray:
+        value = self._described.get(key)
+        if not isinstance(value, list) or not all(type(one) in (int, float) and abs(one) <= 1e30 for one in value):
+            self.fail(key, "a list of numbers")
+        return np.array(value, dtype=np.float32)
 
     def fail(self, key: str, allowed: str) -> NoReturn:
         came = repr(self._described.get(key))

@@ -2,8 +2,14 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from instrument.kernels.threads import use_one_thread
+
+if "numpy" not in sys.modules:  # a plugin may have imported it
+    use_one_thread()
 
 import pytest
 from hypothesis import settings

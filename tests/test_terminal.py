@@ -122,8 +122,15 @@ def test_every_typed_command_is_one_of_the_table() -> None:
 def live() -> LiveLine:
     """A live line nobody sends to."""
     line = LiveLine.__new__(LiveLine)
-    line._seen, line._latency, line._source, line._recording = {}, "", "", ""
+    line._seen, line._played, line._latency, line._source, line._recording = {}, {}, "", "", ""
     return line
+
+
+def test_the_live_line_shows_the_movement_played_last(live: LiveLine) -> None:
+    live._take("/instrument/prediction", ["move", "circle", 0.5])
+    live._take("/instrument/movement", ["move", "hit", "circle", 0.62])
+    live._take("/instrument/movement", ["move", "end", "circle", 0.0])
+    assert live.text() == "move: circle 0.50 (played circle 0.62)"
 
 
 def test_the_live_line_shows_what_each_output_sees_and_the_latency(live: LiveLine) -> None:

@@ -1,0 +1,170 @@
+"""Makes events of what a network that follows movements says, frame by frame.
+
+A hidden Markov model of "nothing" and the parts of every movement, passed in order: the network's posteriors
+divided by its priors are its likelihoods (Bourlard and Morgan 1994, *Connectionist speech recognition*, chapter
+7), the forward recursion its memory (Rabiner 1989, equation 20). So what looks like the end of a movement is
+one only after its beginning, and counts once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.kernels.packing import FloatArray
+
+_MEMORY_S = 0.1
+"""Frames this far apart count as independent; nearer ones count for less."""
+_ENTER_HZ = 0.4
+"""How often a movement is expected to begin."""
+_LEAVE = 0.15
+"""How often a movement is left, in its duration."""
+_ENTRIES = (0.7, 0.3)
+"""A movement is noticed in its first part or its second."""
+_MOST_STEPS = 5
+_BEGINS, _COUNTS, _ENDS = 0.5, 0.7, 0.3
+"""Probabilities at which a movement has begun, counts as played, and has ended."""
+_STRONGEST = 7.0
+"""Log likelihood ratio of one frame at most, for a network can be sure and wrong."""
+_FORGET_AFTER_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened to a movement in this frame: it has begun, counts as played, or has ended."""
+
+    what: str
+    """`begin`, `hit` or `end`."""
+    movement: int
+    onset_s: float
+    """When it began, as far as can be told now."""
+    speed: float = 0.0
+    """Of a hit: 1 as fast as the takes, 2 twice as fast."""
+
+
+class Follower:
+    """Follows movements through one performance."""
+
+    def __init__(self, durations_s: FloatArray, prior: FloatArray, *, at: float) -> None:
+        """`durations_s` (C,), `prior` (1 + C * P,), and the progress `at` which a movement counts as played."""
+        self._durations_s = durations_s.astype(np.float64)
+        self._prior = np.log(prior.astype(np.float64) + 1e-4)
+        self._parts = (len(prior) - 1) // len(durations_s)
+        self._middles = (np.arange(self._parts) + 0.5) / self._parts
+        self._late = min(self._parts - 1, round(at * self._parts))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what came before: nothing is under way."""
+        self._nothing = 1.0
+        self._probabilities = np.zeros((len(self._durations_s), self._parts))
+        self._onsets_s = np.zeros_like(self._probabilities)
+        self._updated_at_s = -math.inf
+        self._current: int | None = None
+        self._has_counted = False
+        self._counted_at_s = -math.inf
+        self._progress = 0.0
+
+    @property
+    def confidences(self) -> FloatArray:
+        """(C,): how likely each movement is under way."""
+        return self._probabilities.sum(axis=1).astype(np.float32)
+
+    @property
+    def current(self) -> int | None:
+        """The movement under way."""
+        return self._current
+
+    @property
+    def progress(self) -> float:
+        """How far it is, 0..1; never goes back."""
+        return self._progress
+
+    def update(self, time_s: float, given: NDArray[np.floating], elapsed_s: float) -> list[Moment]:
+        """What happens in this frame, from the network's logits (1 + C * P,) and the time since a movement began."""
+        if time_s - self._updated_at_s > _FORGET_AFTER_S:
+            ended = self.let_go()
+            self.reset()
+            self._updated_at_s = time_s
+            return ended
+        passed_s = max(time_s - self._updated_at_s, 1e-4)
+        self._updated_at_s = time_s
+        self._advance(passed_s, time_s - elapsed_s)
+        logits = given.astype(np.float64)
+        logits -= logits.max()
+        ratios = logits - math.log(np.exp(logits).sum()) - self._prior
+        likelihoods = np.exp(np.clip(ratios, -_STRONGEST, _STRONGEST) * min(1.0, passed_s / _MEMORY_S))
+        self._nothing *= likelihoods[0]
+        self._probabilities *= likelihoods[1:].reshape(self._probabilities.shape)
+        total = self._nothing + self._probabilities.sum()
+        self._nothing /= total
+        self._probabilities /= total
+        return self._moments(time_s)
+
+    def let_go(self) -> list[Moment]:
+        """Ends the movement under way, if there is one."""
+        if self._current is None:
+            return []
+        ended = Moment(what="end", movement=self._current, onset_s=self._onset_s(self._current))
+        self._current, self._has_counted, self._progress = None, False, 0.0
+        return [ended]
+
+    def _advance(self, passed_s: float, entered_s: float) -> None:
+        """Time passes: steps to later parts are a Poisson process; mean onsets travel along."""
+        steps = passed_s * self._parts / self._durations_s
+        weighted = self._probabilities * self._onsets_s
+        probabilities, onsets = np.zeros_like(weighted), np.zeros_like(weighted)
+        share = np.exp(-steps)
+        for step in range(min(_MOST_STEPS, self._parts)):
+            kept = self._parts - step
+            probabilities[:, step:] += self._probabilities[:, :kept] * share[:, None]
+            onsets[:, step:] += weighted[:, :kept] * share[:, None]
+            share = share * steps / (step + 1)
+        stays = (1 - np.minimum(0.5, _LEAVE * passed_s / self._durations_s))[:, None]
+        probabilities *= stays
+        onsets *= stays
+        left = 1.0 - self._nothing - probabilities.sum()
+        entering = self._nothing * min(0.5, _ENTER_HZ * passed_s)
+        self._nothing += max(left, 0.0) - entering
+        for part, entry in enumerate(_ENTRIES):
+            probabilities[:, part] += entering * entry / len(self._durations_s)
+            onsets[:, part] += entering * entry / len(self._durations_s) * entered_s
+        self._onsets_s = onsets / np.maximum(probabilities, 1e-300)
+        self._probabilities = probabilities
+
+    def _moments(self, time_s: float) -> list[Moment]:
+        moments: list[Moment] = []
+        by_movement = self._probabilities.sum(axis=1)
+        best = int(by_movement.argmax())
+        if (current := self._current) is not None:
+            is_other = best != current and by_movement[best] > _COUNTS
+            is_anew = self._has_counted and self._mean_progress(current) < 0.5 and self._is_new(current)
+            if by_movement[current] < _ENDS or is_other or is_anew:
+                moments += self.let_go()
+        if self._current is None and by_movement[best] > _BEGINS and self._is_new(best):
+            self._current = best
+            moments.append(Moment(what="begin", movement=best, onset_s=self._onset_s(best)))
+        if (current := self._current) is not None:
+            self._progress = max(self._progress, self._mean_progress(current))
+            if not self._has_counted and self._probabilities[current, self._late :].sum() > _COUNTS:
+                onset_s = self._onset_s(current)
+                took_s = max(time_s - onset_s, 1e-3)
+                speed = self._mean_progress(current) * self._durations_s[current] / took_s
+                self._has_counted, self._counted_at_s = True, time_s
+                moments.append(Moment(what="hit", movement=current, onset_s=onset_s, speed=float(speed)))
+        return moments
+
+    def _is_new(self, movement: int) -> bool:
+        """Whether it began after the last one had counted, or nearly so."""
+        return self._onset_s(movement) > self._counted_at_s - 0.3 * self._durations_s[movement]
+
+    def _onset_s(self, movement: int) -> float:
+        return self._mean(movement, self._onsets_s[movement])
+
+    def _mean_progress(self, movement: int) -> float:
+        return self._mean(movement, self._middles)
+
+    def _mean(self, movement: int, values: NDArray[np.floating]) -> float:
+        weights = self._probabilities[movement]
+        return float(weights @ values / max(weights.sum(), 1e-300))

@@ -1,0 +1,266 @@
+"""Learns to follow movements: a small network that says which movement is under way, and how far.
+
+It sees the recent past (`models.recent_past`), says one distribution over "nothing" and every part of every
+movement, and how long ago the movement began. It is trained by gradient descent on performances
+made up from the takes (`models.staging`): time is warped there instead of when playing, as dynamic time
+warping does. `models.follower` makes events of what it says. docs/learning.md has what each choice is worth.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instrument.kernels.cpu import Layer, forward
+from instrument.kernels.packing import FloatArray
+from instrument.models.adam import Adam, one_cycle_rate
+from instrument.models.fitting import BATCH, Cancelled, Progress, TrainingError
+from instrument.models.members import side_by_side
+from instrument.models.mlp import Mlp
+from instrument.models.recent_past import RecentPast, moving_part, recent_past_of, unit_of
+from instrument.models.staging import NOTHING, Performance, Run, perform
+
+PARTS = 8
+"""Into how many parts the progress of a movement is divided."""
+MEMBERS = 2
+_ROWS = 20_000
+_STEPS = 1000
+_PEAK_RATE = 0.01
+_NOISE = 0.15
+_SMOOTHING = 0.05
+_FARTHEST = 8.0
+"""Standard deviations beyond which what is seen is cut off."""
+_NOISE_PLACES = 1 << 16
+_PROGRESS_REPORTS = 12
+_MANY_TAKES = 100
+"""More takes than this want more steps."""
+_SHORTEST_REST_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovementTake:
+    """One take: a movement with stillness around it, or a stretch in which nothing is meant."""
+
+    times_s: NDArray[np.float64]
+    """(T,) rising"""
+    values: FloatArray
+    """(T, F)"""
+    target: int
+    """Class number, or NOTHING."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """A trained network and all that playing it needs."""
+
+    past: RecentPast
+    layers: tuple[Layer, ...]
+    """What runs on what the past shows."""
+    bare: tuple[Layer, ...]
+    """The same network on (inputs - shift) * gain. Outputs: 1 + C * PARTS logits, and the elapsed share of the
+    window, as a square root."""
+    shift: FloatArray
+    gain: FloatArray
+    rows: FloatArray
+    """(R, width): some of what it was trained on."""
+    durations_s: FloatArray
+    """(C,): how long takes of each movement usually last."""
+    prior: FloatArray
+    """(1 + C * PARTS,): how often each part was shown in training."""
+    trimmed_s: tuple[float, ...]
+    """How much of each take was still, and cut."""
+    loss: float
+    steps: int
+
+
+def fit_following(
+    takes: Sequence[MovementTake],
+    class_count: int,
+    *,
+    hidden: tuple[int, ...],
+    seed: int,
+    is_scaled: bool,
+    effort: float = 1.0,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Following:
+    """A network that follows the movements of these takes; the same arguments give the same weights.
+
+    `is_scaled` makes features count alike whatever their unit; `effort` multiplies the steps.
+    Raises TrainingError, and Cancelled once `is_cancelled` says so.
+    """
+
+    def check() -> None:
+        if is_cancelled():
+            raise Cancelled
+
+    past, runs, trimmed_s = _runs(takes, is_scaled)
+    durations_s = np.array(
+        [
+            math.exp(np.mean([math.log(max(one.times_s[-1], 0.05)) for one in runs if one.target == target]))
+            for target in range(class_count)
+        ],
+        dtype=np.float32,
+    )
+    performance = perform(runs, class_count, np.random.default_rng([seed, 11]), check)
+    rows, wanted, elapsed = _examples(past, performance, class_count, np.random.default_rng([seed, 12]))
+    prior = wanted.mean(axis=0)
+    shift, deviation = rows.mean(axis=0), rows.std(axis=0)
+    gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
+    seen = np.clip((rows - shift) * gain, -_FARTHEST, _FARTHEST)
+    wanted = wanted * np.float32(1 - _SMOOTHING) + np.float32(_SMOOTHING) * prior
+    steps = max(2, round(effort * _STEPS * math.sqrt(max(1.0, len(runs) / _MANY_TAKES))))
+    members = [
+        _Member(seen, wanted, hidden, steps, np.random.default_rng([seed, 13, member])) for member in range(MEMBERS)
+    ]
+    losses = np.zeros(steps)
+    every = max(1, steps // _PROGRESS_REPORTS)
+    for step in range(steps):
+        check()
+        losses[step] = sum(member.step(step) for member in members) / len(members)
+        if (step + 1) % every == 0 or step + 1 == steps:
+            on_progress(Progress(step=step + 1, steps=steps, loss=losses[step], validation=None))
+    bare = _with_elapsed(side_by_side([member.layers for member in members]), seen, elapsed)
+    if not all(np.isfinite(array).all() for layer in bare for array in layer):
+        raise TrainingError("training ran away; look for a feature with enormous values")
+    weights, biases = bare[0]
+    return Following(
+        past=past,
+        layers=((weights * gain[:, None], biases - (shift * gain) @ weights), *bare[1:]),
+        bare=bare,
+        shift=shift,
+        gain=gain,
+        rows=rows[:: max(1, len(rows) // 2000)],
+        durations_s=durations_s,
+        prior=prior,
+        trimmed_s=trimmed_s,
+        loss=float(losses[-max(1, steps // 10) :].mean()),
+        steps=steps,
+    )
+
+
+def said_of_take(following: Following, take: MovementTake) -> FloatArray:
+    """(C,): how much a whole take, from its beginning to its end, is like each movement; the sum is 1.
+
+    The evidence of moments over its whole length, for how far it is at each is known.
+    """
+    class_count = len(following.durations_s)
+    moments = np.unique(np.linspace(0, len(take.times_s) - 1, 2 * PARTS).round().astype(np.intp))
+    asked_s = np.maximum(take.times_s[moments][:, None] - following.past.lags_s, take.times_s[0])
+    places = following.past.places(take.values)
+    past = np.stack([np.interp(asked_s, take.times_s, column) for column in places.T], axis=2)
+    given = forward(following.layers, following.past.inputs(past.astype(np.float32)))[:, :-1]
+    given = np.exp(given - given.max(axis=1, keepdims=True))
+    given /= given.sum(axis=1, keepdims=True)
+    by_class = given[:, 1:].reshape(len(moments), class_count, PARTS).sum(axis=2)
+    evidence = np.log(np.maximum(by_class, 1e-3)).sum(axis=0)
+    likely = np.exp(evidence - evidence.max())
+    return likely / likely.sum()
+
+
+def _runs(takes: Sequence[MovementTake], is_scaled: bool) -> tuple[RecentPast, list[Run], tuple[float, ...]]:
+    """The takes as places over time without their still ends, which become stretches of nothing."""
+    meant = [one for one in takes if one.target != NOTHING]
+    unit = unit_of(np.concatenate([one.values for one in meant]), is_scaled=is_scaled)
+    bounds = [
+        (0, len(one.times_s)) if one.target == NOTHING else moving_part(one.times_s, one.values * unit) for one in takes
+    ]
+    moving = [(one, first, last) for one, (first, last) in zip(takes, bounds, strict=True) if one.target != NOTHING]
+    rows = np.concatenate([one.values[first:last] for one, first, last in moving])
+    lengths_s = [float(one.times_s[last - 1] - one.times_s[first]) for one, first, last in moving]
+    if max(lengths_s) <= 0:
+        raise TrainingError("the takes are shorter than two frames; record the whole movement")
+    past = recent_past_of(rows[:: max(1, len(rows) // 4000)], unit, float(np.quantile(lengths_s, 0.9)))
+    runs, trimmed_s = [], []
+    for one, (first, last) in zip(takes, bounds, strict=True):
+        places = past.places(one.values)
+
+        def run(first: int, last: int, target: int, one: MovementTake = one, places: FloatArray = places) -> Run:
+            times_s = one.times_s[first:last] - one.times_s[first]
+            return Run(times_s=times_s, places=places[first:last], target=target)
+
+        runs.append(run(first, last, one.target))
+        rests = [run(*ends, NOTHING) for ends in ((0, first), (last, len(places))) if ends[1] - ends[0] > 1]
+        runs += [rest for rest in rests if rest.times_s[-1] >= _SHORTEST_REST_S]
+        trimmed_s.append(float(sum(rest.times_s[-1] for rest in rests)))
+    return past, runs, tuple(trimmed_s)
+
+
+def _examples(
+    past: RecentPast, performance: Performance, class_count: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(R, width) what is seen, (R, 1 + C * PARTS) what should be said, (R,) elapsed share of the window or NaN."""
+    is_meant = performance.targets != NOTHING
+    rows = np.concatenate([rng.permutation(np.flatnonzero(one))[: _ROWS // 2] for one in (is_meant, ~is_meant)])
+    at = np.maximum(rows[:, None] - past.lags_s / performance.frame_s, 0.0)
+    before = at.astype(np.intp)
+    share = (at - before).astype(np.float32)[..., None]
+    places = performance.places
+    seen = places[before]
+    seen += (places[np.minimum(before + 1, len(places) - 1)] - seen) * share
+    targets, progress = performance.targets[rows], performance.progress[rows]
+    wanted = np.zeros((len(rows), 1 + class_count * PARTS), dtype=np.float32)
+    wanted[targets == NOTHING, 0] = 1.0
+    # Progress lies between the middles of two parts, and is shared by both.
+    meant = np.flatnonzero(targets != NOTHING)
+    part = np.clip(progress[meant] * PARTS - 0.5, 0, PARTS - 1)
+    lower = np.minimum(part.astype(np.intp), PARTS - 2)
+    column = 1 + targets[meant] * PARTS + lower
+    wanted[meant, column] = 1 - (part - lower)
+    wanted[meant, column + 1] = part - lower
+    elapsed = np.where(targets == NOTHING, np.nan, performance.elapsed_s[rows] / past.window_s)
+    return past.inputs(seen), wanted, elapsed.astype(np.float32)
+
+
+class _Member:
+    """One network on its way."""
+
+    def __init__(
+        self, seen: FloatArray, wanted: FloatArray, hidden: tuple[int, ...], steps: int, rng: np.random.Generator
+    ) -> None:
+        count, width = seen.shape
+        self._seen, self._wanted, self._steps = seen, wanted, steps
+        self._network = Mlp((width, *hidden, wanted.shape[1]), loss="cross_entropy", rows=BATCH, rng=rng)
+        self._adam = Adam(self._network.parameters)
+        rounds = -(-steps * BATCH // count)
+        draws = np.concatenate([rng.permutation(count) for _ in range(rounds)])[: steps * BATCH]
+        self._draws = draws.reshape(steps, BATCH)
+        # One pool of noise, read from another place each step, as in `models.fitting`.
+        self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * width, dtype=np.float32) * np.float32(_NOISE)
+        self._noise_starts = rng.integers(_NOISE_PLACES, size=steps)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(self._network.layers)
+
+    def step(self, step: int) -> float:
+        draw, start = self._draws[step], self._noise_starts[step]
+        batch = self._seen[draw]
+        batch += self._noise[start : start + batch.size].reshape(batch.shape)
+        loss = self._network.loss_and_gradient(batch, self._wanted[draw])
+        self._adam.step(self._network.gradient, one_cycle_rate(step, self._steps, _PEAK_RATE))
+        return loss
+
+
+def _with_elapsed(layers: tuple[Layer, ...], seen: FloatArray, elapsed: FloatArray) -> tuple[Layer, ...]:
+    """The network with one output more: the root of the elapsed share, by ridge regression on its last hidden layer.
+
+    What began just now counts most, for the moment of entering a movement tells its onset.
+    """
+    units = seen[np.isfinite(elapsed)]
+    for weights, biases in layers[:-1]:
+        units = np.maximum(units @ weights + biases, 0.0)
+    wanted = np.sqrt(elapsed[np.isfinite(elapsed)].astype(np.float64))
+    weight = 1.0 / (0.05 + wanted)
+    mean = units.mean(axis=0, dtype=np.float64)
+    usual = float((wanted * weight).sum() / weight.sum())
+    rows = (units - mean) * weight[:, None]
+    square = rows.T @ rows
+    square[np.diag_indices(len(square))] += 1e-2 * np.trace(square) / len(square) + 1e-9
+    solved = np.linalg.solve(square, rows.T @ ((wanted - usual) * weight))
+    weights, biases = layers[-1]
+    column = solved[:, None].astype(np.float32)
+    last = np.concatenate([weights, column], axis=1), np.append(biases, np.float32(usual - mean @ solved))
+    return (*layers[:-1], last)
