@@ -18,6 +18,7 @@ from instrument.models.familiarity import (
     LEAST_HELD_OUT,
     Familiarity,
     curve_of,
+    enough_rows,
     fit_density,
     strangeness,
     units_of,
@@ -29,7 +30,7 @@ _MOST_STEPS = 200
 _MOST_WIDTH = 1 << 17
 """Weights of a first layer; several larger ones would keep the performer waiting, so they are made narrower."""
 _COLDEST, _HOTTEST = 0.2, 5.0
-_MOST_ROWS = 4000
+_MOST_ROWS = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +143,15 @@ def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], 
         return None
     targets, count = examples.targets.astype(np.intp), examples.class_count
     units = units_of(layers, shift=fitted.shift, gain=fitted.gain, blocks=fitted.members)
-    density = fit_density(units.of(examples.values), targets, count)
+    enough = enough_rows(targets)
+    density = fit_density(units.of(examples.values[enough]), targets[enough], count)
     if density is None:
         return None
     ensemble = crossed.ensemble
-    standardised = (examples.values - ensemble.shift) * ensemble.gain
+
+    def standardised(rows: NDArray[np.intp]) -> FloatArray:
+        return np.asarray((examples.values[rows] - ensemble.shift) * ensemble.gain)
+
     zero, one = np.zeros_like(ensemble.shift), np.ones_like(ensemble.gain)
     held_out = []
     for number, member in enumerate(ensemble.members):
@@ -154,11 +159,12 @@ def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], 
         rows = crossed.rows[held]
         width = len(member[0][1]) if len(member) > 1 else density.centres.shape[2]
         own = units_of(member, shift=zero, gain=one, blocks=1, units=min(width, density.centres.shape[2]))
-        others = fit_density(own.of(standardised[crossed.fold != number]), targets[crossed.fold != number], count)
+        rest = enough[crossed.fold[enough] != number]
+        others = fit_density(own.of(standardised(rest)), targets[rest], count)
         if others is None or not len(rows):
             continue
         surely = softmax(crossed.outputs[held] / crossed.temperature)
-        seen = own.of(standardised[rows])
+        seen = own.of(standardised(rows))
         held_out.append(strangeness(others, seen, surely.argmax(axis=1), surely.max(axis=1)))
     if sum(map(len, held_out)) < LEAST_HELD_OUT:
         return None

@@ -12,6 +12,7 @@ learned from: the share of true gestures that are at least as strange, a conform
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ _MOST_WEIGHTS = 1 << 18
 """Of the first layer: wider inputs are seen by fewer units."""
 MOST_FACTORS = 1 << 19
 """Numbers kept; with more classes than that allows they share one covariance."""
-_MOST_ROWS = 4000
+_MOST_ROWS = 3000
 _NEAREST = 1e-3
 """Deviations that make no difference."""
 _SHARES = np.array([1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002])
@@ -101,12 +102,16 @@ def units_of(layers: Sequence[Layer], *, shift: FloatArray, gain: FloatArray, bl
     return Units(first, blocks=blocks, units=units or min(width // blocks, most), is_hidden=is_hidden)
 
 
+def enough_rows(targets: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which examples of each class are enough to fit a density to: evenly spaced ones, if there are many."""
+    order = np.argsort(targets, kind="stable")
+    starts = np.cumsum([0, *np.bincount(targets)])
+    every = -(-len(targets) // _MOST_ROWS)
+    return np.sort(np.concatenate([order[a:b:every] for a, b in pairwise(starts.tolist())]))
+
+
 def fit_density(seen: FloatArray, targets: NDArray[np.intp], class_count: int) -> Density | None:
     """The density of what units saw (N, B, u) of examples of each class; None when no example differs from another."""
-    if len(seen) > _MOST_ROWS:
-        every = -(-len(seen) // _MOST_ROWS)
-        order = np.argsort(targets, kind="stable")[::every]
-        seen, targets = seen[order], targets[order]
     counts = np.bincount(targets, minlength=class_count)
     if not counts.all():
         return None
