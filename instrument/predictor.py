@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from instrument.features import feature_columns, feature_fingerprint, feature_names, is_optional
 from instrument.gate import Gate
 from instrument.kernels import cpu
-from instrument.models.familiarity import FrameFamiliarity, units_of
+from instrument.models.familiarity import FrameFamiliarity
 from instrument.models.fitting import TrainingError
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, microseconds_a_frame, why_missing, why_slow
@@ -244,7 +244,8 @@ class _Runner:
         self._low, self._span = model.low, model.high - model.low
         self._columns = None if np.array_equal(columns, np.arange(feature_count)) else columns
         self._picked = np.empty(len(columns), dtype=np.float32)
-        self._familiarity = frame_familiarity(model)
+        units = model.units()
+        self._familiarity = FrameFamiliarity(model.familiarity, units) if model.familiarity and units else None
         least = least_familiarity(model, output)
         self._gate = None if least is None else Gate(least)
         self._ensemble = cpu.EnsembleForward(model.ensemble) if output.disagreement and model.ensemble else None
@@ -325,18 +326,6 @@ class _Runner:
             return None
         given = self._ensemble(values)
         return disagreement(given, is_class=bool(self._classes)) if np.isfinite(given).all() else None
-
-
-def frame_familiarity(model: TrainedModel) -> FrameFamiliarity | None:
-    """What tells how familiar a frame is to that model, if it can."""
-    network = model.network
-    if model.familiarity is None or network is None:
-        return None
-    _, blocks, units = model.familiarity.density.centres.shape
-    layers = cpu.dequantised(network)
-    return FrameFamiliarity(
-        model.familiarity, units_of(layers, shift=network.shift, gain=network.gain, blocks=blocks, units=units)
-    )
 
 
 def disagreement(given: FloatArray, *, is_class: bool) -> float:

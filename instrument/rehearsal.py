@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from instrument.gate import RELEASE_S
 from instrument.kernels.cpu import dequantised, forward
 from instrument.models.crossfit import softmax
-from instrument.models.familiarity import strangeness, units_of
+from instrument.models.familiarity import strangeness
+from instrument.models.learners import learn
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output
 from instrument.signals import FloatArray
@@ -46,16 +47,17 @@ def familiarities(model: TrainedModel, values: FloatArray) -> tuple[NDArray[np.f
 
     Raises ValueError for a model without a familiarity.
     """
-    if model.familiarity is None or model.network is None:
+    units = model.units()
+    if model.familiarity is None or units is None:
         raise ValueError(f"output '{model.output}': its model cannot tell what is familiar; record more takes")
-    density, network = model.familiarity.density, model.network
-    layers = dequantised(network)
-    units = units_of(
-        layers, shift=network.shift, gain=network.gain, blocks=density.blocks, units=density.centres.shape[2]
-    )
-    surely = softmax(forward(layers, values))
+    if model.network is not None:
+        given = forward(dequantised(model.network), values)
+    else:
+        assert model.learned is not None
+        given = learn(model.learned)(values)
+    surely = softmax(given)
     said = surely.argmax(axis=1)
-    strange = strangeness(density, units.of(values), said, surely.max(axis=1))
+    strange = strangeness(model.familiarity.density, units.of(values), said, surely.max(axis=1))
     return np.nan_to_num(model.familiarity.of(strange)).astype(np.float64), said
 
 

@@ -24,13 +24,14 @@ from instrument.features import (
 from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
-from instrument.models.crossfit import cross_fit, familiarity, temperature, tempered
+from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, temperature, tempered
 from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
 from instrument.models.movement_model import MovementModel, save_movements
 from instrument.models.quantize import calibrate, round_to_nearest
 from instrument.models.trained import TrainedModel, save_model, too_large
+from instrument.models.whitening import standardised
 from instrument.movement import MovementDataset, movement_dataset, train_movements
 from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
 from instrument.project import Project
@@ -489,6 +490,7 @@ def _learner_model(
     count = len(dataset.examples) + len(dataset.examples.variations if dataset.examples.variations is not None else ())
     notes = [f"learned from {len(learned.values)} of {count} examples"] if len(learned.values) < count else []
     notes += [slow] if (slow := why_slow(output.learner, frame_us)) else []
+    familiar = familiarity_of_inputs(dataset.examples, standardised(learned.values)) if dataset.classes else None
     return TrainedModel(
         output=output.name,
         kind=output.kind,
@@ -500,6 +502,7 @@ def _learner_model(
         hidden=(),
         seed=output.seed,
         learned=learned,
+        familiarity=familiar,
         training=_summary(dataset, validation, notes, clock() - started_s)
         | {"learner": output.learner, "frame_us": frame_us},
     )

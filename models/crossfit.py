@@ -24,6 +24,7 @@ from instrument.models.familiarity import (
     units_of,
 )
 from instrument.models.fitting import Examples, Fitted, Recipe, balanced_groups, recipe_for
+from instrument.models.whitening import View
 
 MEMBERS = 4
 _MOST_STEPS = 200
@@ -167,6 +168,28 @@ def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], 
         seen = own.of(standardised(rows))
         held_out.append(strangeness(others, seen, surely.argmax(axis=1), surely.max(axis=1)))
     if sum(map(len, held_out)) < LEAST_HELD_OUT:
+        return None
+    return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))
+
+
+def familiarity_of_inputs(examples: Examples, view: View) -> Familiarity | None:
+    """How like the examples a frame is, for a learner without hidden units: a density of its standardised inputs.
+
+    Each example held out is taken for what it is. None when too few are held out to say.
+    """
+    targets, count = examples.targets.astype(np.intp), examples.class_count
+    fold = folds(balanced_groups(examples), examples.takes, MEMBERS)
+    units = units_of((), shift=view.mean, gain=view.scale, blocks=1)
+    enough = enough_rows(targets)
+    seen, shown, fold = units.of(examples.values[enough]), targets[enough], fold[enough]
+    density = fit_density(seen, shown, count)
+    held_out = []
+    for number in range(MEMBERS):
+        others = fit_density(seen[fold != number], shown[fold != number], count)
+        rows = fold == number
+        if others is not None and rows.any():
+            held_out.append(strangeness(others, seen[rows], shown[rows], np.ones(int(rows.sum()), dtype=np.float32)))
+    if density is None or sum(map(len, held_out)) < LEAST_HELD_OUT:
         return None
     return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))
 

@@ -94,12 +94,17 @@ def units_of(layers: Sequence[Layer], *, shift: FloatArray, gain: FloatArray, bl
     With `units` 0 as many of each block as are worth their time.
     """
     is_hidden = len(layers) > 1
-    first = layers[0] if is_hidden else (np.diag(gain), (-shift * gain).astype(np.float32))
-    if not is_hidden:
-        blocks = 1
-    inputs, width = first[0].shape
-    most = max(8, min(_MOST_UNITS, _MOST_WEIGHTS // max(inputs * blocks, 1)))
-    return Units(first, blocks=blocks, units=units or min(width // blocks, most), is_hidden=is_hidden)
+    if is_hidden:
+        first = layers[0]
+        inputs, width = first[0].shape
+        most = max(8, min(_MOST_UNITS, _MOST_WEIGHTS // max(inputs * blocks, 1)))
+        return Units(first, blocks=blocks, units=units or min(width // blocks, most), is_hidden=True)
+    inputs = len(gain)
+    units = units or min(inputs, 2 * _MOST_UNITS, max(8, _MOST_WEIGHTS // inputs))
+    columns = _columns(inputs, 1, units)
+    weights = np.zeros((inputs, units), dtype=np.float32)
+    weights[columns, np.arange(units)] = gain[columns]
+    return Units((weights, -(shift * gain)[columns]), blocks=1, units=units, is_hidden=False)
 
 
 def enough_rows(targets: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -17,11 +17,13 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import FloatArray, PackedLinear, PackedNetwork, PackingError, from_tensors, most_bytes
-from instrument.models.familiarity import MOST_FACTORS, Density, Familiarity
+from instrument.models.familiarity import MOST_FACTORS, Density, Familiarity, Units, units_of
 from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
 from instrument.models.learners import MOST_EXAMPLES, Learned
 from instrument.models.mlp import parameter_count
+from instrument.models.whitening import standardised
 
 FORMAT = 2
 """1 kept weights as float32."""
@@ -76,6 +78,18 @@ class TrainedModel:
         for array in self.tensors().values():
             digest.update(array.tobytes())
         return digest.hexdigest()[:16]
+
+    def units(self) -> Units | None:
+        """What its familiarity looks at: hidden units of a network, the standardised inputs of another learner."""
+        if self.familiarity is None:
+            return None
+        _, blocks, count = self.familiarity.density.centres.shape
+        if self.network is not None:
+            shift, gain, layers = self.network.shift, self.network.gain, dequantised(self.network)
+        elif self.learned is not None:
+            view = standardised(self.learned.values)
+            shift, gain, layers = view.mean, view.scale, []
+        return units_of(layers, shift=shift, gain=gain, blocks=blocks, units=count)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """All its numbers as named arrays."""
@@ -165,7 +179,7 @@ def load_model(path: Path) -> TrainedModel:
         seed=seed,
         network=take_network(path, tensors, "", widths) if is_network else None,
         learned=None if is_network else _take_learned(path, tensors, learner, widths[0], len(classes), seed),
-        familiarity=_take_familiarity(path, tensors, widths) if is_network else None,
+        familiarity=_take_familiarity(path, tensors, widths),
         ensemble=_take_ensemble(path, tensors, widths) if is_network else (),
         rehearsal=rehearsal,
         training=training,

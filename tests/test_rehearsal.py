@@ -15,7 +15,7 @@ from instrument.gate import Gate
 from instrument.models.trained import load_model
 from instrument.patch import parse_patch, read_patch
 from instrument.project import Project
-from instrument.rehearsal import count_at, most_likely_at_most, threshold, triggers
+from instrument.rehearsal import count_at, familiarities, most_likely_at_most, threshold, triggers
 from instrument.rehearsal_file import RehearsalError, read_rehearsal
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakeStore, WholeTake, utc_now
@@ -105,6 +105,18 @@ def test_a_rehearsal_survives_more_takes_and_is_asked_anew(tmp_path: Path) -> No
     assert after.model_id != before.model_id
     assert after.rehearsal is not None
     assert after.rehearsal["set_on_s"] == before.rehearsal["set_on_s"]  # type: ignore[index]
+
+
+def test_a_forest_rejects_and_rehearses_too(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    taught(tmp_path, numbers(wandering(120), "rehearsal"), patch=PATCH.replace("reject", 'learner = "forest"\nreject'))
+    train_project(tmp_path, cache=FeatureCache())
+    model = load_model(Project(tmp_path).model_file("side"))
+    familiar, _ = familiarities(model, np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [9.0, 9.0]], dtype=np.float32))
+    assert familiar[:2].min() > 0.3
+    assert familiar[2:].max() < 0.05
+    assert model.rehearsal is not None
+    assert model.rehearsal["per_minute"] <= model.rehearsal["per_minute_by_default"]
 
 
 def test_a_short_rehearsal_says_how_little_it_shows(tmp_path: Path) -> None:
