@@ -5,10 +5,12 @@
 
 Needs Chromium (`apt install chromium`) and the test tools. The instrument plays the demo performer at
 640x360 and 30 frames a second; latencies are the engine's own, frame to datagram, taken in turn
-without and with a page, so that what else the machine does falls on both alike.
+without a page, with one that is drawn elsewhere (a listener that asks for all a page asks for and
+draws nothing) and with one in Chromium here, so that what else the machine does falls on all alike.
 """
 
 import argparse
+import contextlib
 import json
 import queue
 import shutil
@@ -16,11 +18,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from instrument.bench import wait_until_trained
 from instrument.client import Client
@@ -84,10 +89,12 @@ def measure(browser: Browser, url: str, client: Client, server: psutil.Process, 
     figures: dict[str, Any] = {"cores": psutil.cpu_count(), "seconds": seconds, "rounds": ROUNDS}
     for path in PATHS:
         figures[path] = load(browser, url + path)
-    without, beside, rates, server_shares, chrome_shares = [], [], [], [], []
+    without, elsewhere, beside, rates, server_shares, chrome_shares = [], [], [], [], [], []
     time.sleep(5.0)
     for _ in range(ROUNDS):
         without.append(latency(client, seconds))
+        with listening(url):
+            elsewhere.append(latency(client, seconds))
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(url)
         page.locator("instrument-camera-view[data-tracked=yes]").wait_for()
@@ -105,9 +112,33 @@ def measure(browser: Browser, url: str, client: Client, server: psutil.Process, 
     figures["server, share of a core"] = median(server_shares)
     figures["Chromium, share of a core, drawn without a GPU"] = median(chrome_shares)
     figures["server memory MB"] = server.memory_info().rss / 1e6
-    for name, rows in (("without a page", without), ("with a page", beside)):
+    conditions = {
+        "without a page": without,
+        "with a page drawn elsewhere": elsewhere,
+        "with a page drawn by Chromium here": beside,
+    }
+    for name, rows in conditions.items():
         figures[name] = {stage: median([row[stage] for row in rows]) for stage in rows[0]}
     return figures
+
+
+@contextlib.contextmanager
+def listening(url: str) -> Iterator[None]:
+    """Somebody who asks for all that a page asks for, and draws nothing."""
+    with connect(url.replace("http", "ws") + "/live", compression=None) as live:
+        live.send(json.dumps({"want": ["landmarks", "preview"]}))
+
+        def listen() -> None:
+            with contextlib.suppress(ConnectionClosed):
+                for message in live:
+                    if isinstance(message, bytes):
+                        live.send("+")
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        time.sleep(1.0)
+        yield
+    thread.join()
 
 
 def load(browser: Browser, url: str) -> dict[str, float]:
