@@ -5,6 +5,7 @@ import { define, drawer, make, sharpCanvas } from "./element.js";
 import { look } from "./accents.js";
 
 const SHOWN_MS = 10_000;
+const DRAWN_EVERY_MS = 60; // a curve of ten seconds needs no more
 const FLASH_MS = 180;
 
 define("meters", (element) => {
@@ -15,6 +16,7 @@ define("meters", (element) => {
   element.append(make("h2", {}, t("meters")), rows);
   let meters = new Map();
   let described = "";
+  let drawnAt = 0;
 
   const build = () => {
     const routes = live.state.routes ?? [];
@@ -49,6 +51,8 @@ define("meters", (element) => {
     live.on("controls", take),
     live.on("frame", ({ controls }) => {
       take(controls);
+      if (performance.now() - drawnAt < DRAWN_EVERY_MS) return;
+      drawnAt = performance.now();
       draw();
     }),
   ];

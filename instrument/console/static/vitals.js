@@ -5,6 +5,7 @@ import { define, make } from "./element.js";
 
 const TRACKED_OVER = 150; // frames
 const SHOWN_EVERY_MS = 500;
+const LIT_MS = 120;
 
 define("vitals", (element) => {
   element.classList.add("panel");
@@ -25,7 +26,6 @@ define("vitals", (element) => {
   const destinations = make("div", { class: "vital-destinations" });
   element.append(destinations);
   const lights = new Map();
-  const sent = new Map();
   const tracked = [];
   const frameTimes = [];
   let shownAt = performance.now();
@@ -53,13 +53,7 @@ define("vitals", (element) => {
   };
 
   const show = (now) => {
-    const seconds = (now - shownAt) / 1000;
     shownAt = now;
-    for (const [name, { dot }] of lights) {
-      const each = Math.round((sent.get(name) ?? 0) / seconds);
-      dot.parentElement.dataset.rate = each;
-    }
-    sent.clear();
     const share = tracked.reduce((sum, one) => sum + one, 0) / Math.max(tracked.length, 1);
     tracking(String(Math.round(share * 100)), t("unit_percent"));
     const span = frameTimes[frameTimes.length - 1] - frameTimes[0];
@@ -70,9 +64,8 @@ define("vitals", (element) => {
 
   const count = (controls) => {
     for (const [destination] of controls) {
-      sent.set(destination, (sent.get(destination) ?? 0) + 1);
-      const light = lights.get(destination)?.dot;
-      if (light) light.animate([{ opacity: 1 }, { opacity: 0.25 }], { duration: 250 });
+      const light = lights.get(destination);
+      if (light) light.sentAt = performance.now();
     }
   };
   showDestinations();
@@ -92,6 +85,7 @@ define("vitals", (element) => {
       frameTimes.push(now);
       if (tracked.length > TRACKED_OVER) tracked.shift();
       if (frameTimes.length > 60) frameTimes.shift();
+      for (const light of lights.values()) light.dot.classList.toggle("lit", now - light.sentAt < LIT_MS);
       if (now - shownAt > SHOWN_EVERY_MS) show(now);
     }),
   ];
