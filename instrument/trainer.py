@@ -32,12 +32,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from instrument.clock import Clock, now_s
 from instrument.kernels.threads import use_one_thread
 from instrument.osc import Argument, OscError, decode, encode
 from instrument.patch import parse_host_port
+from instrument.priority import lower_priority
 
 if TYPE_CHECKING:  # these import numpy, which must not come before use_one_thread()
     from instrument.models.fitting import Progress
@@ -46,7 +45,6 @@ if TYPE_CHECKING:  # these import numpy, which must not come before use_one_thre
 log = logging.getLogger(__name__)
 
 HELLO_EVERY_S = 0.5
-NICENESS = 10
 MOST_SUMMARY_BYTES = 8000
 MOST_REASON_CHARACTERS = 2000
 
@@ -292,16 +290,6 @@ def _warm() -> "Callable[..., ProjectTraining]":
     )
     fit(examples, hidden=(64, 32), seed=0, recipe=Recipe(steps=3))
     return partial(train_project, cache=FeatureCache())
-
-
-def lower_priority() -> None:
-    """Has this process wait for the engine wherever both want to run."""
-    process = psutil.Process()
-    with suppress(psutil.Error, OSError):
-        if sys.platform == "win32":
-            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
-        else:
-            process.nice(max(process.nice(), NICENESS))
 
 
 def _stop_with_stdin(trainer: Trainer) -> None:

@@ -19,10 +19,11 @@ from instrument.models.fitting import Cancelled, Progress
 from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import TrainedModel, load_model
 from instrument.osc import decode, encode
+from instrument.priority import NICENESS
 from instrument.project import Project
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
-from instrument.trainer import MOST_SUMMARY_BYTES, NICENESS, Trainer, summary
+from instrument.trainer import MOST_SUMMARY_BYTES, Trainer, summary
 from instrument.training import ProjectTraining
 
 MODEL = TrainedModel(

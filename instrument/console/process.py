@@ -29,7 +29,7 @@ from instrument.engine_process import EXIT_CANNOT_START
 from instrument.logs import set_up_logging
 from instrument.patch import parse_host_port
 from instrument.picture_stream import SECRET_VARIABLE
-from instrument.trainer import lower_priority
+from instrument.priority import lower_priority
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ MOST_CONNECTIONS = 200
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves the page until the supervisor is gone; gives the exit code."""
+    lower_priority()  # before anything that takes long: the engine is about to play its first frame
     parser = argparse.ArgumentParser(prog="instrument.console.process", description="The instrument's web page.")
     parser.add_argument("--engine", required=True, type=parse_host_port, help="HOST:PORT the engine listens on")
     parser.add_argument(
@@ -51,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--is-fixed", action="store_true", help="that port and no other")
     arguments = parser.parse_args(argv)
     set_up_logging(is_quiet=True)
-    lower_priority()
     is_network = not is_loopback(arguments.listen)
     here = "127.0.0.1" if is_network else arguments.listen
     try:
