@@ -258,6 +258,28 @@ def status(
 
 
 @app.command()
+def report(
+    port: PortOption = DEFAULT_PORT,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything there is to know, as JSON.")] = False,
+) -> None:
+    """Show how an instrument that plays has fared over the last hour: to keep, or to send with a question."""
+    from instrument.client import Client, CommandFailed, NoAnswer
+    from instrument.report import report_text
+
+    with Client(port=port) as client:
+        try:
+            status, health = (
+                json.loads(str(client.ask(f"/instrument/{name}", timeout_s=2.0)[0])) for name in ("status", "health")
+            )
+        except CommandFailed as error:
+            _fail(error)
+        except NoAnswer as error:
+            _fail(error, NO_ANSWER)
+    found = {"status": status, "health": health}
+    typer.echo(json.dumps(found, indent=2) if as_json else report_text(found))
+
+
+@app.command()
 def doctor() -> None:
     """Check camera, models, MIDI, ports and GPU, and say what to do about what is missing."""
     from instrument.doctor import checks

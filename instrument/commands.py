@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import json
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -95,6 +96,10 @@ class Commands:
 
     def status(self) -> Answer:
         return [json.dumps(self._engine.status())]
+
+    def health(self, first: int = 0) -> Answer:
+        pids = {"engine": os.getpid(), "trainer": self._engine.trainer.status()["pid"]}
+        return [json.dumps(self._engine.health.since(first, pids), separators=(",", ":"))]
 
     def panic(self) -> Answer:
         self._engine.panic()

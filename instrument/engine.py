@@ -7,6 +7,7 @@ between two frames, through `commands.py`; nothing else changes what it does.
 import json
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,8 @@ import psutil
 from instrument import __version__, assets, clock
 from instrument.commands import Commands
 from instrument.features import FeatureExtractor, with_inputs
+from instrument.health import EVERY_S as HEALTH_EVERY_S
+from instrument.health import Health
 from instrument.kernels.cpu import Choice
 from instrument.latency import Latencies
 from instrument.mapping import RouteMap
@@ -46,7 +49,7 @@ from instrument.signals import (
     Prediction,
     TriggerPrediction,
 )
-from instrument.source import NumbersSource, PhoneLine, Source, SourceError, open_source
+from instrument.source import NumbersSource, PhoneLine, Source, SourceError, SourceStatus, open_source
 from instrument.takes import TakeStore, Target
 from instrument.telemetry import Telemetry
 from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
@@ -125,6 +128,8 @@ class Engine:
         self.now_s = now_s
         self.started_at_s = now_s()
         self.latencies = Latencies()
+        self.health = Health()
+        self._health_at_s = now_s()
         self.errors: Counter[str] = Counter()
         self.is_quitting = False
         self.is_ended = False
@@ -230,6 +235,7 @@ class Engine:
         taken_at_s = self._frame_at_s = self.now_s()
         landmarks = self.tracker.track(frame)
         tracked_at_s = self._free_at_s = self.now_s()
+        self.health.note(landmarks.is_tracked)
         if landmarks.numbers is not None and not self._settle_inputs(landmarks.numbers):
             return
         features = self.extractor.update(landmarks)
@@ -302,6 +308,8 @@ class Engine:
         for problem in self.recorder.problems:
             self.complain("takes", problem)
         state = self.source.status()
+        if self.now_s() - self._health_at_s >= HEALTH_EVERY_S:
+            self._write_health(state)
         if state.state != self._source_state:
             self._source_state = state.state
             self.telemetry.publish("source", state.state, state.detail)
@@ -708,10 +716,27 @@ class Engine:
             "dropped_messages": dict(self.server.dropped),
             "subscribers": self.telemetry.subscribers,
             "errors": dict(self.errors),
+            "restarts": self.health.restarts,
             "pid": process.pid,
             "memory_mb": round(process.memory_info().rss / 1e6, 1),
             "uptime_s": round(self.now_s() - self.started_at_s, 1),
         }
+
+    def _write_health(self, source: SourceStatus) -> None:
+        self._health_at_s = now_s = self.now_s()
+        destinations = self.outputs.status().values()
+        self.health.write(
+            now_s,
+            time.time(),
+            self.latencies,
+            {"memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1), "delay_ms": source.delay_ms},
+            dropped=source.dropped,
+            source_losses=source.losses,
+            sent=sum(one.sent for one in destinations),
+            unsent=sum(one.dropped for one in destinations),
+            errors=sum(self.errors.values()),
+            refused=sum(self.server.dropped.values()),
+        )
 
     def complain(self, kind: str, text: str, error: BaseException | None = None) -> None:
         """Counts a fault, and logs it at most once a second."""

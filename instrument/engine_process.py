@@ -1,7 +1,7 @@
 """The engine as a process: `python -m instrument.engine_process`, started by the supervisor.
 
 Its stdout is a pipe to the supervisor, which holds the MIDI ports and remembers the session. On its
-stdin the supervisor says how those ports fare; the end of stdin means that the supervisor is
+stdin the supervisor says how those ports and the other processes fare; the end of stdin means that the supervisor is
 gone, and the engine ends too.
 """
 
@@ -23,6 +23,7 @@ from instrument.logs import set_up_logging
 from instrument.picture_stream import SECRET_VARIABLE
 
 if TYPE_CHECKING:
+    from instrument.engine import Engine
     from instrument.midi import PipedMidi
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()  # what is there now stays: collecting garbage later need not look at it between two frames
     signal.signal(signal.SIGTERM, quit_engine)
-    threading.Thread(target=_hear_supervisor, args=(midi, quit_engine), name="stdin", daemon=True).start()
+    threading.Thread(target=_hear_supervisor, args=(midi, engine, quit_engine), name="stdin", daemon=True).start()
     engine.run()
     return 0
 
@@ -100,12 +101,14 @@ def _options(text: str) -> Any:
     return EngineOptions(**options, secret=os.environ.get(SECRET_VARIABLE, ""))
 
 
-def _hear_supervisor(midi: "PipedMidi", quit_engine: Callable[[], None]) -> None:
-    """Takes in how the MIDI ports fare, a line of JSON each time that changes, until stdin ends."""
+def _hear_supervisor(midi: "PipedMidi", engine: "Engine", quit_engine: Callable[[], None]) -> None:
+    """Takes in how MIDI ports and processes fare, a line of JSON each time that changes, until stdin ends."""
     lines = os.fdopen(os.dup(0), "rb")  # not sys.stdin, whose lock would hang the exit
     with contextlib.suppress(OSError, ValueError):
         for line in lines:
-            midi.hear({name: (port, reason) for name, (port, reason) in json.loads(line).items()})
+            said = json.loads(line)
+            midi.hear({name: (port, reason) for name, (port, reason) in said["midi"].items()})
+            engine.health.restarts = said["restarts"]
     quit_engine()
 
 

@@ -41,6 +41,12 @@ class Latencies:
         """(frames, stages): how long each stage took."""
         return np.diff(self._times_s[: min(self.frames, len(self._times_s))], axis=1) * 1000.0
 
+    def newest_ms(self, count: int) -> NDArray[np.float64]:
+        """The same for the newest frames, in any order."""
+        count = min(count, self.frames, len(self._times_s))
+        chosen = np.arange(self.frames - count, self.frames) % len(self._times_s)
+        return np.diff(self._times_s[chosen], axis=1) * 1000.0
+
     def summary(self) -> dict[str, Summary]:
         """Each stage, then `total` (arrival to departure) and `beyond_tracking` (the same without tracking
         it, and without the wait for the tracker).

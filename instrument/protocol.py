@@ -142,6 +142,14 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/status", "", "What is going on: source, outputs, destinations, latency, errors.", done="json:s"
         ),
+        _row(
+            "/instrument/health",
+            "first:i",
+            "The last hour: a row every 5 s, every minute before the last five; `keys` names the columns. With "
+            "`first`, only the rows from that one on: ask for `next` then, if `pid` is still the same.",
+            done="json:s",
+            optional=1,
+        ),
         _row("/instrument/run", "on:i", "Starts (1) or stops (0) playing: sending what the models see."),
         _row("/instrument/panic", "", "Silence: ends every note and stops playing until `run 1`."),
         _row("/instrument/latency/reset", "", "Forgets the latencies measured so far and measures afresh."),

@@ -1,9 +1,12 @@
 """Figures and states as text a person reads in a terminal."""
 
+import datetime
 import json
+import platform
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from instrument.health import COUNTED
 from instrument.takes import Take
 
 
@@ -18,6 +21,10 @@ def status_text(status: dict[str, Any]) -> str:
         f"  {is_running}, up {status['uptime_s']:.0f} s, {status['memory_mb']:.0f} MB, version {status['version']}",
         f"  source    {source['name']}: {state}, {source['rate_hz']} frames a second, {counts}",
     ]
+    if (delay_ms := source.get("delay_ms")) is not None:
+        lines.append(f"  phone     its pictures are {delay_ms:.0f} ms old when they come")
+    if any(status.get("restarts", {}).values()):
+        lines.append(f"  restarts  {', '.join(f'{name} {count}' for name, count in status['restarts'].items())}")
     if status["recording"]["state"] != "idle":
         lines.append(f"  {status['recording']['state']}, {status['recording']['frames']} frames")
     if status["patch_problem"]:
@@ -59,6 +66,43 @@ def status_text(status: dict[str, Any]) -> str:
         )
     for kind, count in (status["dropped_messages"] | status["errors"]).items():
         lines.append(f"  {kind}: {count}")
+    return "\n".join(lines)
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """`status`, `health` and, where they are known, `incidents`; and on what it plays, for who was not there."""
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
+    health, status = report["health"], report["status"]
+    written = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    parts = [f"{written}  {system}", status_text(status) if status else f"the engine does not answer: {report['why']}"]
+    parts.append(health_text(health["keys"], health["rows"]))
+    if incidents := health.get("incidents"):
+        lines = [f"  {_time_of_day(at_s)}  {kind.replace('_', ' ')} {what}".rstrip() for at_s, kind, what in incidents]
+        parts.append("\n".join(["what went wrong", *lines]))
+    return "\n\n".join(parts)
+
+
+def _time_of_day(at_s: float) -> str:
+    return datetime.datetime.fromtimestamp(at_s).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def health_text(keys: Sequence[str], rows: Sequence[Sequence[float | None]]) -> str:
+    """The last hour, summed up: stages, what was counted, and how much memory has grown."""
+    columns = {key: [one for row in rows if (one := row[index]) is not None] for index, key in enumerate(keys)}
+    if not columns["at_s"]:
+        return "nothing yet: the first row comes after a few seconds"
+    minutes = (columns["at_s"][-1] - columns["at_s"][0]) / 60
+    lines = [f"the last {minutes:.0f} minutes".replace("last 1 minutes", "last minute")]
+    lines.append(f"  {'ms'.ljust(16)}{'median'.rjust(10)}{'99 %'.rjust(10)}{'jitter'.rjust(10)}")
+    for stage in (key.removesuffix("_p50") for key in keys if key.endswith("_p50")):
+        if p50 := columns[f"{stage}_p50"]:
+            figures = (sorted(p50)[len(p50) // 2], max(columns[f"{stage}_p99"]), max(columns[f"{stage}_jitter"]))
+            lines.append(f"  {stage.ljust(16)}" + "".join(f"{one:10.2f}" for one in figures))
+    for name in COUNTED:
+        lines.append(f"  {name.replace('_', ' ').ljust(26)}{sum(columns[name]):10.0f}")
+    for name in ("rate_hz", "tracked", "memory_mb", "trainer_mb", "console_mb"):
+        if values := columns[name]:
+            lines.append(f"  {name.ljust(26)}{values[0]:10.2f} at first, {values[-1]:.2f} now")
     return "\n".join(lines)
 
 
@@ -121,6 +165,7 @@ def answer_text(address: str, values: Sequence[object]) -> str:
     """What a command answered, as a person reads it."""
     readers: dict[str, Callable[[Any], str]] = {
         "/instrument/status": status_text,
+        "/instrument/health": lambda found: health_text(found["keys"], found["rows"]),
         "/instrument/train": training_text,
         "/instrument/takes": takes_text,
     }

@@ -73,7 +73,7 @@ class Supervisor:
         self._say = say
         self._midi = MidiPorts({})
         self._reader: MidiPipeReader | None = None
-        self._told: tuple[Mapping[str, tuple[str, str]], int | None] = ({}, None)
+        self._told: tuple[Mapping[str, Any], int | None] = ({}, None)
         self._stopping = threading.Event()
         self.engine = _Child("engine", self._start_engine)
         self.trainer = _Child("trainer", self._start_trainer)
@@ -106,7 +106,7 @@ class Supervisor:
                 self.trainer.tend()
                 if self.console is not None and self._has_played.is_set():  # the engine comes first
                     self.console.tend()
-                self._tell_midi()
+                self._tell_engine()
         finally:
             # The engine first: it releases its notes while everything else still stands.
             self.engine.end()
@@ -178,12 +178,14 @@ class Supervisor:
         for line in stream:
             self._say(line.decode("utf-8", errors="replace").rstrip())
 
-    def _tell_midi(self) -> None:
-        """Tells the engine how the MIDI ports fare, whenever that changes."""
+    def _tell_engine(self) -> None:
+        """Tells the engine how the MIDI ports fare and what was started again, whenever that changes."""
         ports = {name: (one.port, one.reason) for name, one in self._midi.status().items()}
-        if (ports, self.engine.pid) != self._told:
-            self._told = (ports, self.engine.pid)
-            self.engine.tell(json.dumps(ports))
+        children = [one for one in (self.engine, self.trainer, self.console) if one is not None]
+        told = ({"midi": ports, "restarts": {one.name: one.restarts for one in children}}, self.engine.pid)
+        if told != self._told:
+            self._told = told
+            self.engine.tell(json.dumps(told[0]))
 
     def _remember_session(self, line: bytes) -> None:
         """What the engine plays now, for the engine after it."""

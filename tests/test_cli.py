@@ -25,6 +25,7 @@ COMMANDS = (
     "patches",
     "send",
     "status",
+    "report",
     "doctor",
     "takes",
     "export",

@@ -55,7 +55,7 @@ def test_a_phones_camera_is_watched_and_the_performer_in_it_recognised(browser: 
 def test_the_delay_is_told_on_both_ends(browser: "Browser", program: Program) -> None:
     page = started(browser, program)
     page.locator("instrument-phone-camera[data-delay]").wait_for()
-    assert "to the instrument and back" in page.locator(".phone-figures").inner_text()
+    assert "ms to the instrument and back" in page.locator(".phone-figures").inner_text()
     wait_until(lambda: (source(program)["delay_ms"] or 0) > 0, "the engine to know the delay")
     page.close()
 

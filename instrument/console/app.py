@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,17 +17,20 @@ from nicegui import ui
 from instrument.client import CommandFailed, NoAnswer
 from instrument.console.frame import Page, framed
 from instrument.console.guard import App, is_local
+from instrument.console.health import HealthKeeper
 from instrument.console.hub import Hub, topics_there_are
 from instrument.console.network import Door, qr_code
 from instrument.console.phone import PhoneRelay
 from instrument.console.takes import take_strip
 from instrument.console.viewer import Viewer
 from instrument.protocol import COMMANDS
+from instrument.report import report_text
 from instrument.takes import TakesError
 
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
+REPORTS = {"txt": "text/plain", "json": "application/json"}
 MOST_ASKED = 32
 """Commands of one page that may wait for their answers."""
 ONLY_FROM_HERE = ("/instrument/source", "/instrument/project/", "/instrument/quit")
@@ -39,7 +43,8 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
 
     `secret` is what console and engine know each other by when pictures are handed over; `door`, how others come in.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_running(hub))
+    health = HealthKeeper(hub)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_running(hub, health))
     app.mount("/static", StaticFiles(directory=STATIC), name="console")
 
     @app.websocket("/live")
@@ -55,6 +60,23 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     async def pictures(socket: WebSocket) -> None:
         await socket.accept()
         await relay.serve(socket)
+
+    @app.get("/health/rows")
+    async def rows() -> JSONResponse:
+        return JSONResponse(health.shown())
+
+    @app.get("/health/report.{kind}")
+    async def report(kind: str) -> Response:
+        if kind not in REPORTS:
+            return Response(status_code=404)
+        try:
+            answer = await hub.ask("/instrument/status", timeout_s=2.0)
+            found = {"status": json.loads(str(answer[0])), "health": health.shown()}
+        except (NoAnswer, CommandFailed) as error:  # then, of all times, the hour before is wanted
+            found = {"status": None, "why": str(error), "health": health.shown()}
+        text = json.dumps(found, indent=2) if kind == "json" else report_text(found)
+        named = f'attachment; filename="instrument-report-{time.strftime("%Y-%m-%d-%H%M%S")}.{kind}"'
+        return Response(text, media_type=REPORTS[kind], headers={"content-disposition": named})
 
     @app.get("/network/qr.svg")
     async def qr() -> Response:
@@ -75,12 +97,13 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     return cast(App, app)
 
 
-def _running(hub: Hub) -> Any:
+def _running(hub: Hub, health: HealthKeeper) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(hub.run())
+        tasks = [asyncio.create_task(hub.run()), asyncio.create_task(health.run())]
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
     return lifespan
 

@@ -2,6 +2,7 @@
 
 from instrument.console.frame import Page
 from instrument.console.pages.camera import camera
+from instrument.console.pages.health import health
 from instrument.console.pages.stage import stage
 from instrument.console.pages.teach import teach
 
@@ -9,4 +10,5 @@ PAGES = (
     Page(path="/", title="Stage", build=stage),
     Page(path="/teach", title="Teach", build=teach),
     Page(path="/camera", title="Camera", build=camera),
+    Page(path="/health", title="Health", build=health),
 )
