@@ -368,6 +368,14 @@ class Commands:
         self._engine.targets |= self._targets((output, target))
         return None
 
+    def randomise(self, *outputs: str) -> Answer:
+        chosen = [self._output(name) for name in outputs]
+        for output in chosen:
+            if output.kind != "continuous":
+                raise ValueError(f"output '{output.name}' is {output.kind}; only continuous outputs have random values")
+        values = self._engine.randomise([output.name for output in chosen])
+        return [", ".join(f"{name} {value:g}" for name, value in values.items())]
+
     def performance_record(self) -> Answer:
         self._engine.start_recording({}, kind="performance")
         return None

@@ -41,6 +41,7 @@ from instrument.scenes import Scenes, previous
 from instrument.server import Address, Call, Server
 from instrument.signals import (
     ClassPrediction,
+    ContinuousPrediction,
     Control,
     FloatArray,
     Frame,
@@ -161,6 +162,7 @@ class Engine:
         """Whether takes have changed since the last training was asked for."""
         self._asked_trainings = 0
         """Trainings under way that somebody waits for; those that come by themselves wait for them."""
+        self._random = np.random.default_rng()
         self._made_learners: dict[str, Choice] = {}
         self.coaching: dict[str, Any] = {}
         """What the trainer found out about the takes after the last training."""
@@ -539,6 +541,26 @@ class Engine:
         self.is_running = is_running
         self.telemetry.publish("changes", "running")
         self.report_session()
+
+    def randomise(self, outputs: Sequence[str]) -> dict[str, float]:
+        """Targets at random for these continuous outputs, or all, sent as if they were seen; playing stops.
+
+        Raises ValueError where there is none.
+        """
+        values = {
+            output.name: float(self._random.uniform(output.low, output.high))
+            for output in self.patch.outputs
+            if output.kind == "continuous" and (output.name in outputs or not outputs)
+        }
+        if not values:
+            raise ValueError("this patch has no continuous output")
+        self.set_running(False)
+        self.targets |= values
+        now_s = self.now_s()
+        said = {name: ContinuousPrediction(value=value) for name, value in values.items()}
+        shown = Prediction(frame_number=-1, captured_at_s=now_s, outputs=said, is_tracked=True)
+        self.outputs.send(self.routes.update(shown, now_s))
+        return values
 
     def panic(self) -> None:
         """Silence: every note off, and nothing is sent until `run`."""

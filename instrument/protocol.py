@@ -299,6 +299,16 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row("/instrument/target", "output:s target:v", "Sets what `record` without arguments teaches an output."),
         _row(
+            "/instrument/randomise",
+            "output:s",
+            "Gives continuous outputs (these, or all) values at random, sends them so that you hear them, and stops "
+            "playing: strike a pose that suits them, and `record` without arguments teaches it. `train` or `run 1` "
+            "plays on.",
+            done="values:s",
+            optional=1,
+            repeats=1,
+        ),
+        _row(
             "/instrument/performance/record",
             "",
             "Records a whole performance, to be played again with `source take:N`; it teaches nothing. "

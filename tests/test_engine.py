@@ -179,6 +179,20 @@ def test_recording_without_arguments_teaches_the_outputs_not_masked(instrument: 
     assert instrument.takes()[0]["targets"] == {"side": "right"}
 
 
+def test_random_values_are_heard_and_a_take_teaches_them(instrument: Playing) -> None:
+    (said,) = instrument.ask("randomise")
+    amount = float(str(said).removeprefix("amount "))
+    assert instrument.heard.wait_for("/wek/outputs")[-1][1] == pytest.approx(amount, abs=1e-4)
+    instrument.record_numbers([(0.1, 0.2)] * 5)
+    assert instrument.takes()[0]["targets"]["amount"] == pytest.approx(amount, abs=1e-4)
+    assert not instrument.status()["running"]
+
+
+def test_random_values_are_for_continuous_outputs(instrument: Playing) -> None:
+    with pytest.raises(CommandFailed, match="output 'side' is class"):
+        instrument.ask("randomise", "side")
+
+
 def test_an_edited_patch_plays_on_and_keeps_its_comments(tmp_path: Path) -> None:
     with playing(tmp_path / "project", "# mine\n" + NUMBERS_PATCH) as instrument:
         instrument.ask("patch/add", "route", json.dumps({"from": "amount", "osc": "/amount"}))
