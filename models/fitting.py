@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.holdout import Holdout, hold_out
 from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp, parameter_count
+from instrument.models.ridge_head import beside, pose_count, ridge_head
 from instrument.models.whitening import View, standardised, whitened
 
 BATCH = 64
@@ -37,6 +39,8 @@ _WIDE = 200
 """More features than this want smaller steps, as each step moves a unit by the sum over all of them."""
 _MOST_WEIGHTS = 300_000
 """Several networks side by side have at most so many: a tenth of a millisecond a frame."""
+_FEW_POSES = 200
+"""Values shown in fewer poses than this are learned in closed form; gradient descent adds nothing yet."""
 _FEW = 100
 """With more examples than this the noise on the inputs is less."""
 
@@ -85,6 +89,8 @@ class Recipe:
     """Share of a label's probability that is spread over all classes."""
     members: int = 3
     """How many networks are trained and averaged; all but the first see their features decorrelated a little."""
+    head: float = 0.0
+    """Values: share of the ridge head (`models.ridge_head`) in what is said; 1 is all, and nothing else is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +155,10 @@ def recipe_for(examples: Examples, hidden: tuple[int, ...]) -> Recipe:
         if parameter_count(widths) > _MOST_WEIGHTS:
             members = 1
         return Recipe(steps=steps, peak_rate=peak_rate, noise=noise, members=members)
-    steps = round(900 * math.sqrt(max(len(examples), 1000) / 1000))
-    return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1)
+    is_few = bool(hidden) and pose_count(examples.targets.astype(np.float32), examples.takes) < _FEW_POSES
+    steps = 1 if is_few else round(900 * math.sqrt(max(len(examples), 1000) / 1000))
+    head = 0.0 if not hidden else 1.0 if is_few else 0.5
+    return Recipe(steps=steps, peak_rate=peak_rate, noise=0.2, smoothing=0.0, members=1, head=head)
 
 
 def fit(
@@ -243,6 +251,7 @@ class _Fit:
         targets = examples.targets[origins]
         self._values = self.view.of(values, farthest=_FARTHEST)
         count, features = self._values.shape
+        self._head: tuple[Layer, Layer] | None = None
         if examples.class_count:
             off = recipe.smoothing / examples.class_count
             self._targets = np.full((examples.class_count, examples.class_count), off, dtype=np.float32)
@@ -250,6 +259,8 @@ class _Fit:
             self._target_rows = targets.astype(np.intp)
         else:
             self._targets = targets.astype(np.float32)[:, None]
+            if recipe.head:
+                self._head = ridge_head(self._values, self._targets[:, 0], examples.takes, seed)
             self._target_rows = np.arange(count)
         self._draws = balanced_draws(groups, recipe.steps * BATCH, rng).reshape(recipe.steps, BATCH)
         # One pool of noise, read from another place each step: fresh noise costs as much as the gradient.
@@ -262,6 +273,8 @@ class _Fit:
             rows=BATCH,
             rng=rng,
         )
+        if self._head is not None:
+            self._network.layers[-1][0][...] = 0.0  # it begins with no opinion
         self._adam = Adam(self._network.parameters)
         self._batch = np.empty((BATCH, features), dtype=np.float32)
 
@@ -272,6 +285,8 @@ class _Fit:
         """
         rows, batch = self._draws[number], self._batch
         self._values.take(rows, axis=0, out=batch, mode="clip")  # other modes make a copy first
+        if self._head is not None and self._recipe.head == 1.0:
+            return float(np.square(forward(self._head, batch) - self._targets[rows]).mean())
         start = self._noise_starts[number]
         batch += self._noise[start : start + batch.size].reshape(batch.shape)
         loss = self._network.loss_and_gradient(batch, self._targets[self._target_rows[rows]])
@@ -282,15 +297,21 @@ class _Fit:
 
     def layers(self) -> tuple[Layer, ...]:
         """The network with the view of its features in its first layer."""
-        (weights, biases), *rest = self._network.layers
-        first = self.view.folded(weights, biases)
-        return first, *((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in rest)
+        return self._joined(self.view.folded)
 
     def bare(self) -> tuple[Layer, ...]:
         """The network on standardised features."""
-        (weights, biases), *rest = self._network.layers
-        first = (self.view.turned(weights), biases)
-        return tuple((weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in (first, *rest))
+        return self._joined(lambda weights, biases: (self.view.turned(weights), biases))
+
+    def _joined(self, fold: Callable[..., tuple[NDArray[Any], NDArray[Any]]]) -> tuple[Layer, ...]:
+        """The network, the head beside it, with its first layer folded that way."""
+        layers: tuple[Layer, ...] = tuple(
+            (weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in self._network.layers
+        )
+        if self._head is not None:
+            layers = self._head if self._recipe.head == 1.0 else beside(self._head, layers, self._recipe.head)
+        weights, biases = fold(*layers[0])
+        return (weights.astype(np.float32), biases.astype(np.float32)), *layers[1:]
 
 
 def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
@@ -328,9 +349,12 @@ def balanced_draws(groups: NDArray[np.intp], count: int, rng: np.random.Generato
     columns = []
     for name in names:
         rows = np.flatnonzero(groups == name)
-        rounds = np.tile(rows, (-(-each // len(rows)), 1))
-        columns.append(rng.permuted(rounds, axis=1).reshape(-1)[:each])
-    return np.stack(columns, axis=1).reshape(-1)[:count]
+        again = np.tile(rows, (-(-each // len(rows)), 1))
+        columns.append(rng.permuted(again, axis=1).reshape(-1)[:each])
+    rounds = np.stack(columns, axis=1)
+    if len(names) > BATCH:  # a batch holds only some of them: not always the same neighbours
+        rounds = rng.permuted(rounds, axis=1)
+    return rounds.reshape(-1)[:count]
 
 
 def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:

@@ -22,12 +22,13 @@ def side_by_side(members: Sequence[tuple[Layer, ...]]) -> tuple[Layer, ...]:
             joined = sum(weights[1:], weights[0]) if last == 0 else np.concatenate(weights)
             layers.append((joined * share, sum(biases[1:], biases[0]) * share))
         else:
-            joined = np.concatenate(weights, axis=1) if depth == 0 else _diagonal(weights)
+            joined = np.concatenate(weights, axis=1) if depth == 0 else diagonal(weights)
             layers.append((joined, np.concatenate(biases)))
     return tuple(layers)
 
 
-def _diagonal(blocks: Sequence[FloatArray]) -> FloatArray:
+def diagonal(blocks: Sequence[FloatArray]) -> FloatArray:
+    """Those matrices along the diagonal of one, zeros elsewhere."""
     rows, columns = (sum(block.shape[axis] for block in blocks) for axis in range(2))
     joined = np.zeros((rows, columns), dtype=np.float32)
     row = column = 0

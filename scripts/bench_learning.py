@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well and how fast the instrument learns, beside scikit-learn's learners and a plain PyTorch loop.
 
-    .venv/bin/python scripts/bench_learning.py [--runs 10] [--only plain,landmarks,elsewhere,none,time] [--json FILE]
+    .venv/bin/python scripts/bench_learning.py [--runs 10] [--only plain,landmarks,...] [--json FILE]
 
 All learn from the same rows in the same process, on one thread, at their default settings, and are
 scored on the same rows held out. scikit-learn is in the extra `learners`, PyTorch in `gpu` and
@@ -36,7 +36,7 @@ from instrument.evaluation import split, subset, train_and_score
 from instrument.features import extract, feature_columns
 from instrument.kernels.cpu import FrameForward, dequantised, forward
 from instrument.models.crossfit import softmax
-from instrument.models.fitting import fit
+from instrument.models.fitting import Examples, fit
 from instrument.patch import REJECTED
 from instrument.rehearsal import familiarities
 from instrument.scored import Scorable, dataset_of, read_scorable
@@ -66,7 +66,7 @@ Learner = Callable[[FloatArray, NDArray[np.intp], int, int], tuple[Predict, int]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--only", default="plain,landmarks,elsewhere,none,time")
+    parser.add_argument("--only", default="plain,landmarks,elsewhere,none,values,time")
     parser.add_argument("--peers", default="all", help="names with commas between, or none")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -81,6 +81,7 @@ def main() -> int:
         "landmarks": lambda: landmarks(options.runs, peers),
         "elsewhere": lambda: elsewhere(max(options.runs // 2, 1), peers),
         "none": lambda: none_of_these(max(options.runs // 3, 1)),
+        "values": lambda: values_from_few(options.runs),
         "time": times,
     }
     figures = {}
@@ -253,6 +254,81 @@ def elsewhere(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
             figures[name][learner] = {"here": before, "elsewhere": after}
             print(f"    {learner.ljust(14)} {before:.4f} -> {after:.4f}  ({100 * (after - before):+.1f} points)")
     return figures
+
+
+def values_from_few(runs: int) -> dict[str, Any]:
+    """Root mean square error of four values of 0..1 learned from a few poses, at random, on all others."""
+    peers = regressors()
+    figures: dict[str, Any] = {}
+    print(f"\nVALUES FROM A FEW POSES: root mean square error, mean of {runs} runs of 4 values, 3 kinds of relation")
+    for name, what in LANDMARKS:
+        _, numbers = _table(f"{name}, centred" if what == "pose" else name)
+        ((_, _, dataset),) = read_scorable(RECORDINGS / f"{name}.csv", landmarks=what)
+        points = numbers.reshape(len(numbers), 33 if what == "pose" else 21, -1)[:, :, :2]
+        for view, values in (("features", dataset.examples.values), ("coordinates", numbers)):
+            for count in (8, 30, 200):
+                errors: dict[str, list[float]] = {}
+                for run in range(runs):
+                    rows = np.random.default_rng(run).permutation(len(values))
+                    seen, held = rows[:count], rows[count : count + 800]
+                    wanted = _relations(points, run)
+                    for learner, learn in {"ours": _our_values, **peers}.items():
+                        for column in wanted.T:
+                            said = np.clip(learn(values[seen], column[seen], run)(values[held]), 0, 1)
+                            errors.setdefault(learner, []).append(float(np.square(said - column[held]).mean()))
+                title = f"{name}, {view}, {count} poses"
+                figures[title] = {learner: float(np.sqrt(np.mean(found))) for learner, found in errors.items()}
+                print(f"  {title.ljust(40)} {'  '.join(f'{key} {one:.3f}' for key, one in figures[title].items())}")
+    return figures
+
+
+def regressors() -> dict[str, Callable[[FloatArray, FloatArray, int], Predict]]:
+    """scikit-learn's, by name; each takes values (N, F), targets (N,) and a seed, and gives what predicts."""
+    try:
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+        from sklearn.linear_model import Ridge
+        from sklearn.neighbors import KNeighborsRegressor
+        from sklearn.neural_network import MLPRegressor
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVR
+    except ImportError:
+        return {}
+    kernel = ConstantKernel() * RBF(5.0, (0.5, 200.0)) + WhiteKernel(1e-3, (1e-6, 0.1))
+    makers: dict[str, Callable[[int], Any]] = {
+        "SVR": lambda _: SVR(),
+        "GP": lambda _: GaussianProcessRegressor(kernel, normalize_y=True),
+        "ridge": lambda _: Ridge(),
+        "kNN": lambda _: KNeighborsRegressor(weights="distance"),
+        "MLP": lambda seed: MLPRegressor(random_state=seed),
+    }
+    return {
+        name: lambda values, targets, seed, make=make: (  # type: ignore[misc]
+            make_pipeline(StandardScaler(), make(seed)).fit(values, targets).predict
+        )
+        for name, make in makers.items()
+    }
+
+
+def _our_values(values: FloatArray, targets: FloatArray, seed: int) -> Predict:
+    examples = Examples(values=values, targets=targets, takes=np.arange(len(values)))
+    fitted = fit(examples, hidden=(64, 32), seed=seed, is_validated=False)
+    return lambda rows: forward(fitted.layers, rows)[:, 0]
+
+
+def _relations(points: FloatArray, seed: int) -> FloatArray:
+    """(N, 4) values of 0..1 of points (N, L, 2): a distance, one linear and two bent relations to how they move."""
+    rng = np.random.default_rng([seed, 99])
+    one, other = rng.choice(points.shape[1], size=2, replace=False)
+    flat = points.reshape(len(points), -1)
+    directions, _, _ = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+    moved = directions[:, :6] * np.sqrt(len(flat)) * np.array([1, 0.8, 0.6, 0.4, 0.3, 0.2])
+    bent = np.tanh(moved @ rng.standard_normal((6, 16)) + 0.5 * rng.standard_normal(16)) @ rng.standard_normal((16, 2))
+    distance = np.linalg.norm(points[:, one] - points[:, other], axis=1)
+    found = np.column_stack([distance, moved @ rng.standard_normal(6), bent])
+    low, high = np.percentile(found, [2, 98], axis=0)
+    return np.clip((found - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def reframed(points: FloatArray, rng: np.random.Generator) -> FloatArray:
