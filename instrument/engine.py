@@ -269,7 +269,7 @@ class Engine:
     def _idle(self) -> None:
         """Without frames, routes still let go of what a lost body held."""
         now_s = self.now_s()
-        self.outputs.send(self.routes.due(now_s))
+        self._send(self.routes.due(now_s))
         if self.source.status().state == "ended" and not self.is_ended:
             self.is_ended = True
             log.info("the source has come to its end")

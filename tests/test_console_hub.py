@@ -13,6 +13,7 @@ from playing import Playing, playing
 from instrument.client import CommandFailed, NoAnswer
 from instrument.console.hub import Hub
 from instrument.console.viewer import Viewer
+from instrument.osc import encode
 
 
 async def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -117,6 +118,33 @@ def test_what_is_sent_reaches_the_page_with_the_frame_it_was_sent_for(tmp_path: 
         await asyncio.to_thread(one.inputs, 0.5, 0.5)
         await wait_for(lambda: seen, "a frame")
         assert list(seen[0].controls) == [("out", "/wek/outputs", 1.0, 0.0)]
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def sent(viewer: Viewer) -> bytes:
+    """The binary messages that are due."""
+    return b"".join(message for message in viewer.due() if isinstance(message, bytes))
+
+
+def test_what_is_sent_without_a_frame_does_not_wait_for_one(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: one.engine.telemetry.is_wanted("control"), "the subscription")
+        hub.datagram_received(encode("/instrument/control", ("page", 0x80, 60, 0)), None)
+        await wait_for(lambda: b'"controls":[["page",128,60,0]]' in sent(viewer), "the note off")
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
+def test_movements_reach_the_page_with_their_frame(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        hub.datagram_received(encode("/instrument/movement", ("strike", "hit", "down", 0.5)), None)
+        hub.datagram_received(encode("/instrument/frame", (7, 1)), None)
+        message = sent(viewer)
+        assert b'"frame":[7,1]' in message
+        assert b'"movements":[["strike","hit","down",0.5]]' in message
 
     with playing(tmp_path / "played", has_trainer=False) as one:
         with_hub(port_of(one), use)

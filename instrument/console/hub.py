@@ -22,7 +22,18 @@ from instrument.takes import TakesError
 
 log = logging.getLogger(__name__)
 
-ALWAYS = ("frame", "prediction", "control", "source", "latency", "training", "coaching", "recording", "changes")
+ALWAYS = (
+    "frame",
+    "prediction",
+    "movement",
+    "control",
+    "source",
+    "latency",
+    "training",
+    "coaching",
+    "recording",
+    "changes",
+)
 """Topics that are small: subscribed to as long as a page is open. Pages ask for the others."""
 RENEW_S = 3.0
 SILENT_S = 0.3
@@ -31,6 +42,8 @@ GONE_S = 1.5
 """Without a word for so long, although asked, the engine is gone."""
 STATUS_EVERY_S = 2.0
 TICK_S = 0.1
+BETWEEN_FRAMES_S = 0.05
+"""How long what is sent waits for its frame; without a camera there is none."""
 ANSWER_S = 24 * 3600.0
 """A command such as a timed recording may take as long as it likes."""
 ASKED_ANEW = {
@@ -55,6 +68,7 @@ class Hub(asyncio.DatagramProtocol):
         """The newest of everything that changes now and then, by name; every new page begins with it."""
         self._viewers: set[Viewer] = set()
         self._moving = Moving()
+        self._waiting: asyncio.TimerHandle | None = None
         self._latency: dict[str, tuple[float, float]] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._heard_at_s = 0.0
@@ -157,13 +171,15 @@ class Hub(asyncio.DatagramProtocol):
         match topic:
             case "frame":
                 self._moving.frame = (int(values[0]), int(values[1]))
-                for viewer in self._viewers:
-                    viewer.move(self._moving)
-                self._moving = Moving()
+                self._hand_on()
             case "prediction":
                 self._moving.predictions[str(values[0])] = values[1:]
             case "control":
                 self._moving.controls.append(values)
+                if self._waiting is None:
+                    self._waiting = asyncio.get_running_loop().call_later(BETWEEN_FRAMES_S, self._hand_on)
+            case "movement":
+                self._moving.movements.append(values)
             case "landmarks":
                 self._moving.blobs[str(values[0])] = bytes(values[1])  # type: ignore[arg-type]
             case "features":
@@ -182,6 +198,15 @@ class Hub(asyncio.DatagramProtocol):
                 self._due |= set(ASKED_ANEW.get(str(values[0]), ()))
             case _:
                 self._set(topic, list(values))
+
+    def _hand_on(self) -> None:
+        """Gives every page what is new since the last time."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        for viewer in self._viewers:
+            viewer.move(self._moving)
+        self._moving = Moving()
 
     def _set_engine(self, state: str) -> None:
         if self.state["engine"] != state:

@@ -116,6 +116,9 @@ TEXTS: dict[str, str] = {
     "recognised_teach": "Show it a posture on the Teach page",
     "recognised_none": "Like nothing that was recorded",
     "confidence": "{percent} % sure",
+    # Movements
+    "movements": "Movements",
+    "movement_none": "waiting",
     # Meters
     "meters": "Controls",
     "meters_none": "This patch has no routes yet",

@@ -32,6 +32,7 @@ class Moving:
     """The frame that blob `preview` is the picture of."""
     predictions: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     controls: deque[tuple[Value, ...]] = field(default_factory=lambda: deque(maxlen=MOST_CONTROLS))
+    movements: deque[tuple[Value, ...]] = field(default_factory=lambda: deque(maxlen=MOST_CONTROLS))
     blobs: dict[str, bytes] = field(default_factory=dict)
 
     def update(self, newer: "Moving") -> None:
@@ -43,6 +44,7 @@ class Moving:
             self.picture = newer.picture
         self.predictions |= newer.predictions
         self.controls += newer.controls
+        self.movements += newer.movements
         self.blobs |= newer.blobs
 
     def encoded(self) -> bytes:
@@ -52,6 +54,8 @@ class Moving:
             header |= {"frame": self.frame, "predictions": self.predictions, "controls": list(self.controls)}
         elif self.controls:
             header["controls"] = list(self.controls)
+        if self.movements:
+            header["movements"] = list(self.movements)
         if self.picture is not None:
             header["picture"] = self.picture
         text = json.dumps(header, separators=(",", ":")).encode()

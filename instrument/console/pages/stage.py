@@ -2,6 +2,7 @@
 
 from instrument.console.components.camera_view import camera_view
 from instrument.console.components.meters import meters
+from instrument.console.components.movements import movements
 from instrument.console.components.recognised import recognised
 from instrument.console.components.vitals import vitals
 
@@ -10,5 +11,6 @@ def stage() -> None:
     """The performer, what is recognised, every control, and how it runs."""
     camera_view()
     recognised()
+    movements()
     meters()
     vitals()

@@ -90,7 +90,7 @@ define("camera-view", (element) => {
       newest = moving;
       skeletons.set(moving.number, moving);
       if (skeletons.size > KEPT_SKELETONS) skeletons.delete(skeletons.keys().next().value);
-      const said = Object.entries(moving.predictions).find(([, values]) => typeof values[0] === "string");
+      const said = Object.entries(moving.predictions).find(([, values]) => typeof values[0] === "string" && values[0] !== "none");
       colour = said ? look(said[0], said[1][0]).accent : "#e8ebef";
       setNote(moving.tracked ? "" : t(live.state.status?.listen?.is_numbers ? "camera_no_picture" : "camera_nobody"));
       if (view.blind || !hasPicture) draw();

@@ -124,6 +124,7 @@ async function takeBinary(buffer) {
       tracked: Boolean(tracked),
       predictions: header.predictions,
       controls: header.controls,
+      movements: header.movements ?? [],
       pose: floats("pose"),
       left_hand: floats("left_hand"),
       right_hand: floats("right_hand"),

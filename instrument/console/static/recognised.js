@@ -29,7 +29,7 @@ define("recognised", (element) => {
     sure.textContent = isNone ? t("recognised_none") : t("confidence", { percent: Math.round(confidence * 100) });
   };
   const showNothing = () => {
-    const wanted = outputs().filter((one) => one.shown);
+    const wanted = outputs().filter((one) => one.kind === "class");
     const isTaught = wanted.some((one) => one.running);
     shown = "";
     element.dataset.said = "";
@@ -44,10 +44,10 @@ define("recognised", (element) => {
   return [
     live.on("frame", ({ predictions }) => {
       const wanted = element.getAttribute("output");
-      const found = Object.entries(predictions).find(
-        ([name, values]) => typeof values[0] === "string" && (!wanted || name === wanted),
-      );
-      if (found) show(found[0], ...found[1]);
+      const classes = outputs().filter((one) => one.kind === "class" && (!wanted || one.name === wanted));
+      const output = classes.find((one) => predictions[one.name])?.name;
+      const found = output && [output, predictions[output]];
+      if (found) show(found[0], found[1][0], found[1][1]);
       else if (shown || !element.dataset.said) showNothing();
     }),
     live.on("state", ({ name, value }) => {
