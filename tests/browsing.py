@@ -1,6 +1,7 @@
 """The console's page in a real Chromium, served by a real `instrument play`."""
 
 import contextlib
+import json
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 import psutil
@@ -73,6 +74,9 @@ class Program:
     def ask(self, address: str, *arguments: Value) -> list[Value]:
         with Client(port=self.port) as client:
             return client.ask(f"/instrument/{address}", *arguments, timeout_s=PATIENCE_S)
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(str(self.ask("status")[0]))
 
     def answers(self) -> bool:
         """Whether the engine answers yet."""

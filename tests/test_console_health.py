@@ -64,8 +64,7 @@ def test_a_killed_engine_is_counted_and_the_hour_before_it_is_kept(browser: "Bro
     after = shown(program)
     assert after["restarts"] == {"engine": 1, "trainer": 0, "console": 0}
     assert after["rows"][: len(before)] == before
-    status = json.loads(str(program.ask("status")[0]))
-    assert status["restarts"]["engine"] == 1
+    assert program.status()["restarts"]["engine"] == 1
     page.close()
 
 

@@ -1,6 +1,5 @@
 """A phone as the camera: a real Chromium whose camera shows the demo performer, 640 x 360, 30 a second."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,7 @@ def started(browser: "Browser", program: Program) -> "Page":
 
 
 def source(program: Program) -> dict[str, Any]:
-    return json.loads(str(program.ask("status")[0]))["source"]
+    return program.status()["source"]
 
 
 def test_a_phones_camera_is_watched_and_the_performer_in_it_recognised(browser: "Browser", program: Program) -> None:

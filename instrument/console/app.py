@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
+from starlette.requests import ClientDisconnect
 
 from instrument.client import CommandFailed, NoAnswer
 from instrument.console.frame import Page, framed
@@ -22,6 +23,7 @@ from instrument.console.hub import Hub, topics_there_are
 from instrument.console.network import Door, qr_code
 from instrument.console.phone import PhoneRelay
 from instrument.console.takes import take_strip
+from instrument.console.uploads import UploadError, take_project, take_video, uploaded_projects
 from instrument.console.viewer import Viewer
 from instrument.protocol import COMMANDS
 from instrument.report import report_text
@@ -82,19 +84,45 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     async def qr() -> Response:
         return Response(qr_code(link), media_type="image/svg+xml", headers={"cache-control": "no-store"})
 
+    uploading = asyncio.Lock()
+
+    @app.post("/uploads/{kind}")
+    async def upload(kind: str, request: Request, name: str = "") -> JSONResponse:
+        if not is_local(request.scope):
+            return _refused(403, "only a page on the instrument's own computer may send files")
+        if uploading.locked():
+            return _refused(409, "another file is being sent; wait until it is there")
+        async with uploading:
+            try:
+                if kind == "project":
+                    made = await take_project(hub, request.stream(), name, uploaded_projects())
+                elif kind == "video":
+                    made = await take_video(hub, request.stream(), name)
+                else:
+                    return _refused(404, "only a project or a video can be sent")
+            except (UploadError, CommandFailed, NoAnswer, OSError) as error:
+                return _refused(422, str(error))
+            except ClientDisconnect:  # it was cancelled
+                return _refused(499, "")
+        return JSONResponse({"name": made.name, "path": str(made)})
+
     @app.get("/takes/{take}/strip")
     async def strip(take: int) -> JSONResponse:
         folder = hub.state.get("status", {}).get("project")
         try:
             found = await asyncio.to_thread(take_strip, Path(folder or ""), take)
         except (TakesError, OSError) as error:
-            return JSONResponse({"reason": str(error)}, status_code=404)
+            return _refused(404, str(error))
         return JSONResponse(found)
 
     for page in pages:
         ui.page(page.path, title=page.title)(framed(page, pages))
     ui.run_with(app, dark=True, tailwind=False, gzip_middleware_factory=None, show_welcome_message=False)
     return cast(App, app)
+
+
+def _refused(status: int, reason: str) -> JSONResponse:
+    return JSONResponse({"reason": reason}, status_code=status)
 
 
 def _running(hub: Hub, health: HealthKeeper) -> Any:

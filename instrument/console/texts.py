@@ -109,6 +109,17 @@ TEXTS: dict[str, str] = {
     "report_about": "All of this, to keep or to send with a question. It has no pictures and no takes.",
     "report_txt": "Save as text",
     "report_json": "Save as JSON",
+    # Bringing projects and videos in
+    "uploads": "Bring in",
+    "upload_project": "Play a project (.zip)",
+    "upload_video": "Watch a video",
+    "upload_sending": "{name}: {percent} %",
+    "upload_opening": "Opening {name}",
+    "upload_project_done": "{name} plays. It is in {path}",
+    "upload_video_done": "The instrument watches {name}",
+    "upload_large": "{name} has {mb} MB; at most {most} MB are taken",
+    "upload_cancelled": "Cancelled",
+    "upload_failed": "The console did not answer. Try it again.",
     # Recognised
     "recognised": "Recognised",
     "recognised_nothing": "...",

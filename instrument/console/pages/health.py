@@ -6,6 +6,7 @@ from instrument.console.components.curve import curve
 from instrument.console.components.incidents import incidents
 from instrument.console.components.processes import processes
 from instrument.console.components.save_report import save_report
+from instrument.console.components.uploads import uploads
 from instrument.console.texts import TEXTS
 from instrument.latency import STAGES
 
@@ -25,6 +26,7 @@ def health() -> None:
         processes()
         incidents()
         save_report()
+        uploads()
     ui.html(TEXTS["health_stages"], tag="h2", sanitize=False)
     with ui.element("section").classes("curves stages"):
         for stage in STAGES:
