@@ -37,6 +37,7 @@ ProjectArgument = Annotated[
         metavar="PROJECT", help="A project's folder, or the name of a ready-made patch. Without it: three-postures."
     ),
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that are there already.")]
 PortOption = Annotated[
     int, typer.Option("--port", metavar="PORT", help="The port that instrument listens on.", min=1, max=65535)
 ]
@@ -448,6 +449,7 @@ def export_model(
         str | None,
         typer.Option(metavar="NAME", help="Which output's model. Without it: all, each in a file FILE-OUTPUT.onnx."),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write trained models as ONNX files, for other programs: features in, confidences or a value out."""
     from instrument.models.onnx_file import onnx_bytes
@@ -472,6 +474,8 @@ def export_model(
         for name in names:
             model = load_model(found.model_file(patch.output(name).name))
             written = file if output or len(patch.outputs) == 1 else file.with_stem(f"{file.stem}-{name}")
+            if written.exists() and not force:
+                _fail(f"{written} is there already; --force overwrites it")
             written.write_bytes(onnx_bytes(model))
             says = f"confidences of {', '.join(model.classes)}" if model.classes else f"{model.low:g}..{model.high:g}"
             typer.echo(f"{written}: {name}, {len(model.feature_names)} features -> {says}")
@@ -485,6 +489,7 @@ def export_model(
 def script(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The .py file to write; takes and patch go beside it.")],
     project: ProjectArgument = None,
+    force: ForceOption = False,
 ) -> None:
     """Write this session as a script: a short Python file that trains the same models again, bit for bit."""
     from instrument.exchange import ExchangeError
@@ -495,7 +500,7 @@ def script(
     from instrument.takes import TakesError
 
     try:
-        written = write_script(find_project(project), file)
+        written = write_script(find_project(project), file, is_forced=force)
     except (ProjectError, PatchError, TakesError, ModelError, ExchangeError, ScriptError, OSError) as error:
         _fail(error)
     typer.echo(f"{', '.join(map(str, written))} are written; run it with: python {file}")
@@ -529,17 +534,17 @@ def evaluate(
 
     if "numpy" not in sys.modules:
         use_one_thread()
-    from instrument.evaluation import SPLITS, EvaluationError
+    from instrument.evaluation import SPLITS, EvaluationError, evaluate_values
     from instrument.evaluation import evaluate as score
     from instrument.models.fitting import TrainingError
-    from instrument.models.learner_names import CLASS_LEARNERS, NETWORK
+    from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
     from instrument.report import evaluation_text
     from instrument.scored import LANDMARKS, ScoredError, read_scorable
 
     choices = (
         ("--landmarks", landmarks, LANDMARKS),
         ("--split", split, SPLITS),
-        ("--learner", learner, (NETWORK, *CLASS_LEARNERS)),
+        ("--learner", learner, (NETWORK, *dict.fromkeys(CLASS_LEARNERS + CONTINUOUS_LEARNERS))),
     )
     for name, value, allowed in choices:
         if value is not None and value not in allowed:
@@ -552,6 +557,9 @@ def evaluate(
             is_table = not path.is_dir() and len(dataset.frames) == 1
             output = dataclasses.replace(output, learner=learner or output.learner)
             kind = split or ("frames" if is_table or few else "takes")
+            if output.kind == "continuous":
+                results.append(evaluate_values(output, dataset, kind=kind, seed=seed))
+                continue
             results.append(score(patch, output, dataset, kind=kind, few=few, seed=seed, runs=runs))
     except (ScoredError, EvaluationError, TrainingError) as error:
         _fail(error)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.kernels.cpu import forward
+from instrument.kernels.packing import FloatArray
 from instrument.models.fitting import Cancelled, Examples, RowsForward, fit, rows_of
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from
@@ -280,6 +281,73 @@ def evaluate(
         "train_ms": 1000 * float(np.median([one.seconds for one in scores])),
         "notes": list(dataset.notes),
     }
+
+
+def evaluate_values(output: Output, dataset: Dataset, *, kind: str, seed: int = 0) -> dict[str, Any]:
+    """The errors of one continuous output, in its own unit: by takes, blocks or frames, and by frames beside it.
+
+    Five folds; every example is scored by a model that did not learn from its take (block, frame).
+    Raises EvaluationError when there are not two pieces to hold out.
+    """
+    other = "frames" if kind != "frames" else "blocks"
+    span = output.high - output.low
+    errors, seconds = value_errors(output, dataset, kind, seed=seed)
+    beside, _ = value_errors(output, dataset, other, seed=seed)
+    numbers = np.unique(dataset.examples.takes)
+    spread = float(np.std(dataset.examples.targets))
+    return {
+        "output": output.name,
+        "kind": output.kind,
+        "learner": output.learner,
+        "examples": len(dataset.examples),
+        "takes": len(dataset.take_ids),
+        "range": [output.low, output.high],
+        "split": kind,
+        "seed": seed,
+        "rmse": span * _root_mean(errors),
+        "rmse_of_the_mean": span * spread,
+        "worst_takes": [
+            {"take": dataset.take_ids[number], "rmse": span * _root_mean(errors[dataset.examples.takes == number])}
+            for number in sorted(numbers, key=lambda one: -_root_mean(errors[dataset.examples.takes == one]))[:3]
+        ],
+        "beside": {"split": other, "rmse": span * _root_mean(beside)},
+        "warning": FLATTERY if kind == "frames" else None,
+        "train_ms": 1000 * seconds,
+        "notes": list(dataset.notes),
+    }
+
+
+def value_errors(
+    output: Output,
+    dataset: Dataset,
+    kind: str,
+    *,
+    seed: int = 0,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[FloatArray, float]:
+    """(N,) squared errors of 0..1 of models that did not learn from the take (block, frame), and seconds a training.
+
+    A single take is held out by blocks. Raises EvaluationError and Cancelled.
+    """
+    examples = dataset.examples
+    pieces = _pieces(np.arange(len(examples)), examples.takes, kind)
+    if len(pieces) < 2:
+        raise EvaluationError("a single example; record more")
+    order = np.random.default_rng([seed, 5]).permutation(len(pieces))
+    errors = np.zeros(len(examples), dtype=np.float32)
+    folds = min(_FOLDS, len(pieces))
+    started_s = time.perf_counter()
+    for fold in range(folds):
+        is_held = np.zeros(len(examples), dtype=bool)
+        is_held[np.concatenate([pieces[index] for index in order[fold::folds]])] = True
+        said = _learn(output, rows_of(examples, ~is_held), output.seed + seed, is_cancelled)
+        given = np.clip(said(examples.values[is_held])[:, 0], 0.0, 1.0)
+        errors[is_held] = np.square(given - examples.targets[is_held])
+    return errors, (time.perf_counter() - started_s) / folds
+
+
+def _root_mean(squares: FloatArray) -> float:
+    return math.sqrt(float(squares.mean()))
 
 
 def _scores(patch: Patch, output: Output, dataset: Dataset, kind: str, few: int, seed: int, runs: int) -> list[Scored]:

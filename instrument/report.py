@@ -198,6 +198,8 @@ def _how_it_runs(output: dict[str, Any]) -> str:
 
 def evaluation_text(result: dict[str, Any]) -> str:
     """The scores of one output, a screen of them."""
+    if "rmse" in result:
+        return _values_text(result)
     classes = list(result["classes"])
     of_each = f", {result['few']} of each class learned from" if result["few"] else ""
     groups = ", ".join(result["feature_groups"])
@@ -225,6 +227,24 @@ def evaluation_text(result: dict[str, Any]) -> str:
     else:
         worst = sorted(result["recall"].items(), key=lambda item: item[1])[:12]
         lines += [f"  {name} {recall:.1%}" for name, recall in worst]
+    return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
+
+
+def _values_text(result: dict[str, Any]) -> str:
+    """The errors of a continuous output."""
+    low, high = result["range"]
+    beside = result["beside"]
+    worst = ", ".join(f"take {one['take']}: {one['rmse']:.3g}" for one in result["worst_takes"])
+    lines = [
+        f"{result['output']}: {result['examples']} examples in {result['takes']} takes, values {low:g}..{high:g}",
+        (
+            f"  {result['rmse']:.3g} off (root mean square) with {result['split']} held out, "
+            f"{result['train_ms']:.0f} ms to train; always saying the mean is {result['rmse_of_the_mean']:.3g} off"
+        ),
+        f"  {beside['rmse']:.3g} off with {beside['split']} held out instead",
+        "    (single frames held out have neighbours that were learned from: that flatters)",
+        f"  worst: {worst}",
+    ]
     return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
 
 

@@ -33,7 +33,7 @@ class ScoredError(Exception):
 
 
 def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str | None = None) -> list[Scorable]:
-    """The class outputs of a project, or the labels of a file.
+    """The outputs of a project, or the labels of a file.
 
     `label_column` counts from 1; by default labels are in the first column if that holds words,
     else in the last. `landmarks` says that a table's other columns are body points: `pose` (33)
@@ -153,7 +153,7 @@ def _outputs(patch: Patch, store: TakeStore, path: Path) -> Iterator[Scorable]:
     patch = with_inputs_of(patch, takes)
     cache, reasons, is_any = FeatureCache(), [], False
     for output in patch.outputs:
-        if output.kind != "class":
+        if output.kind not in ("class", "continuous"):
             continue
         try:
             yield patch, output, gather(patch, output, takes, store, cache)
@@ -161,7 +161,7 @@ def _outputs(patch: Patch, store: TakeStore, path: Path) -> Iterator[Scorable]:
         except TrainingError as error:
             reasons.append(f"output '{output.name}': {error}")
     if not is_any:
-        raise ScoredError(f"{path}: {'; '.join(reasons) or 'no output that learns classes'}")
+        raise ScoredError(f"{path}: {'; '.join(reasons) or 'no output that learns classes or values'}")
 
 
 def _of_takes(path: Path) -> list[Scorable]:

@@ -72,7 +72,7 @@ sys.exit(0 if trained == PLAYED else "not as played: takes or patch were changed
 ''')
 
 
-def write_script(project: Project, path: Path) -> tuple[Path, ...]:
+def write_script(project: Project, path: Path, *, is_forced: bool = False) -> tuple[Path, ...]:
     """The files written: the script at `path`, and of the same name the takes (.npz) and the patch (.toml).
 
     Raises ScriptError, PatchError, ModelError, TakesError, ExchangeError and OSError.
@@ -82,6 +82,9 @@ def write_script(project: Project, path: Path) -> tuple[Path, ...]:
     takes_file, patch_file = path.with_suffix(".npz"), path.with_suffix(".toml")
     if patch_file.name == "patch.toml":
         raise ScriptError(f"{path}: its patch would be {patch_file}, which is a project's; choose another name")
+    there = [str(one) for one in (path, takes_file, patch_file) if one.exists()]
+    if there and not is_forced:
+        raise ScriptError(f"{', '.join(there)}: there already; choose another name, or --force to overwrite")
     text = project.patch_file.read_text(encoding="utf-8")
     kinds = {one.name: one.kind for one in parse_patch(text, project.patch_file).outputs}
     files = {name: file for name in kinds if (file := project.model_file(name)).exists()}
@@ -89,6 +92,12 @@ def write_script(project: Project, path: Path) -> tuple[Path, ...]:
     if not played:
         raise ScriptError(f"{project.folder}: no trained models; train first")
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
+        taught = {name for take in store.takes(kind="take") for name in take.targets}
+        if gone := sorted(played.keys() - taught):
+            raise ScriptError(
+                f"output '{gone[0]}' has a model, but its takes are gone, so nothing can train it again; "
+                "`undo` brings them back"
+            )
         export_takes(store, takes_file, take_ids=[take.id for take in store.takes(kind="take")])
     patch_file.write_text(text, encoding="utf-8")
     script = _SCRIPT.substitute(

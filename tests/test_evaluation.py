@@ -127,3 +127,28 @@ def test_landmarks_known_to_be_landmarks_are_told_apart_from_five_of_each(shared
             is_seen, is_held = split(dataset, "frames", np.random.default_rng(seed), few=5)
             accuracies.append(train_and_score(patch, output, dataset, is_seen, is_held).accuracy)
         assert np.mean(accuracies) > least
+
+
+def test_a_continuous_output_is_scored_by_takes_with_frames_beside_it(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "patch.toml").write_text(NUMBERS_PATCH)
+    rng = np.random.default_rng(0)
+    takes = []
+    for number in range(8):
+        value = number / 7
+        numbers = (value + 0.02 * rng.standard_normal((10, 2))).astype(np.float32)
+        landmarks = LandmarkSequence(times_s=np.arange(10) / 30, aspect=np.ones(10, dtype=np.float32), numbers=numbers)
+        takes.append(
+            WholeTake(created_at="2026-01-01T00:00:00Z", source="test", targets={"amount": value}, landmarks=landmarks)
+        )
+    with TakeStore.open(project / "takes.sqlite") as store:
+        store.add(takes, "test")
+    result = scored(project)
+    assert result["output"] == "amount"
+    assert result["split"] == "takes"
+    assert result["rmse"] < 0.5 * result["rmse_of_the_mean"]
+    assert result["beside"]["split"] == "frames"
+    assert result["beside"]["rmse"] < result["rmse"]
+    said = CliRunner().invoke(app, ["evaluate", str(project)])
+    assert "off (root mean square) with takes held out" in said.output

@@ -1,5 +1,6 @@
 """Training a network on examples."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,23 @@ def test_real_recordings_are_recognised_in_stretches_held_out(shared_recordings:
     fitted = fit(Examples(values=values, targets=targets, takes=takes, class_count=4), hidden=(64, 32), seed=0)
     assert fitted.validation is not None
     assert fitted.validation.score >= least
+
+
+def test_two_hundred_classes_are_told_apart() -> None:
+    examples = blobs(classes=200, frames=3, features=30)
+    fitted = fit(examples, hidden=(64, 32), seed=0, is_validated=False)
+    assert np.mean(np.array(guesses(fitted, examples.values)) == examples.targets) > 0.95
+
+
+def test_contradicting_labels_leave_the_other_examples_right() -> None:
+    examples = blobs(classes=2, frames=40)
+    targets = examples.targets.copy()
+    targets[:4] = 1 - targets[:4]
+    fitted = train(replace(examples, targets=targets))
+    right = np.array(guesses(fitted, examples.values)) == examples.targets
+    assert right[4:].mean() > 0.95
+
+
+def test_contradicting_values_of_one_pose_give_their_mean() -> None:
+    fitted = train(of([[1.0, 2.0]] * 2 + [[3.0, 1.0]], [0.0, 1.0, 0.5], classes=0), recipe=None)
+    assert forward(fitted.layers, np.array([[1.0, 2.0]], np.float32))[0, 0] == pytest.approx(0.5, abs=0.05)

@@ -97,3 +97,25 @@ def test_a_name_that_would_overwrite_something_else_is_refused(trained: Project,
     assert code == 1
     assert "allowed" in text or "choose another name" in text
     assert trained.patch_file.read_bytes() == before
+
+
+def test_files_that_are_there_are_overwritten_only_when_told_to(trained: Project, tmp_path: Path) -> None:
+    (tmp_path / "evening.toml").write_text("mine")
+    code, text = instrument("script", tmp_path / "evening.py", trained.folder)
+    assert code == 1
+    assert "evening.toml: there already" in text
+    assert (tmp_path / "evening.toml").read_text() == "mine"
+    assert instrument("script", tmp_path / "evening.py", trained.folder, "--force")[0] == 0
+
+
+def test_a_model_whose_takes_are_gone_is_named(trained: Project, tmp_path: Path) -> None:
+    gone = new_project(tmp_path / "gone", str(trained.folder))
+    gone.models_folder.mkdir()
+    for file in trained.models_folder.iterdir():
+        (gone.models_folder / file.name).write_bytes(file.read_bytes())
+    with TakeStore.open(gone.takes_file) as store:
+        store.delete_all()
+    code, text = instrument("script", tmp_path / "evening.py", gone.folder)
+    assert code == 1
+    assert "its takes are gone" in text
+    assert not (tmp_path / "evening.npz").exists()

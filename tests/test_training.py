@@ -356,3 +356,12 @@ def test_a_broken_patch_and_damaged_takes_raise_their_own_reasons(written: TakeW
     written.patch("[[output]")
     with pytest.raises(PatchError):
         written.train()
+
+
+def test_a_class_whose_takes_are_deleted_is_gone_after_training_again(written: TakeWriter) -> None:
+    for name, at in (("a", 0.0), ("b", 3.0), ("c", 6.0)):
+        written.take({"pose": name}, at=at)
+    written.train()
+    with TakeStore.open(written.project.takes_file) as store:
+        store.delete([2])
+    assert written.train().models["pose"].classes == ("a", "c")
