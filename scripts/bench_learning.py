@@ -347,7 +347,7 @@ def _tracked(file: Path, turn: NDArray[np.float64] | None) -> FloatArray:
 
     film = cv2.VideoCapture(str(file))
     tracker = MediaPipeTracker(Listen(), pose_model=assets.path("pose.task"), hand_model=None)
-    found = []
+    found: list[FloatArray] = []
     while (read := film.read())[0]:
         picture = cv2.resize(read[1], _PICTURE)
         if turn is not None:
