@@ -23,8 +23,8 @@ _LEAVE = 0.15
 _ENTRIES = (0.7, 0.3)
 """A movement is noticed in its first part or its second."""
 _MOST_STEPS = 5
-_BEGINS, _COUNTS, _ENDS = 0.5, 0.7, 0.3
-"""Probabilities at which a movement has begun, counts as played, and has ended."""
+_BEGINS, _COUNTS, _ENDS = 0.5, 0.5, 0.3
+"""Probabilities at which a movement has begun, may count as played, and has ended."""
 _STRONGEST = 7.0
 """Log likelihood ratio of one frame at most, for a network can be sure and wrong."""
 _FORGET_AFTER_S = 0.5
@@ -52,7 +52,8 @@ class Follower:
         self._prior = np.log(prior.astype(np.float64) + 1e-4)
         self._parts = (len(prior) - 1) // len(durations_s)
         self._middles = (np.arange(self._parts) + 0.5) / self._parts
-        self._late = min(self._parts - 1, round(at * self._parts))
+        # The middle of the last part is as far as progress can be seen to go.
+        self._at = min(at, float(self._middles[-1]) - 0.02) - 0.5 / self._parts
         self.reset()
 
     def reset(self) -> None:
@@ -138,7 +139,7 @@ class Follower:
         by_movement = self._probabilities.sum(axis=1)
         best = int(by_movement.argmax())
         if (current := self._current) is not None:
-            is_other = best != current and by_movement[best] > _COUNTS
+            is_other = best != current and by_movement[best] > _BEGINS
             is_anew = self._has_counted and self._mean_progress(current) < 0.5 and self._is_new(current)
             if by_movement[current] < _ENDS or is_other or is_anew:
                 moments += self.let_go()
@@ -147,7 +148,7 @@ class Follower:
             moments.append(Moment(what="begin", movement=best, onset_s=self._onset_s(best)))
         if (current := self._current) is not None:
             self._progress = max(self._progress, self._mean_progress(current))
-            if not self._has_counted and self._probabilities[current, self._late :].sum() > _COUNTS:
+            if not self._has_counted and by_movement[current] > _COUNTS and self._mean_progress(current) >= self._at:
                 onset_s = self._onset_s(current)
                 took_s = max(time_s - onset_s, 1e-3)
                 speed = self._mean_progress(current) * self._durations_s[current] / took_s

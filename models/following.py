@@ -20,7 +20,7 @@ from instrument.models.fitting import BATCH, Cancelled, Progress, TrainingError
 from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp
 from instrument.models.recent_past import RecentPast, moving_part, recent_past_of, unit_of
-from instrument.models.staging import NOTHING, Performance, Run, perform
+from instrument.models.staging import NOTHING, Performance, Run, more_for, perform
 
 PARTS = 8
 """Into how many parts the progress of a movement is divided."""
@@ -34,8 +34,6 @@ _FARTHEST = 8.0
 """Standard deviations beyond which what is seen is cut off."""
 _NOISE_PLACES = 1 << 16
 _PROGRESS_REPORTS = 12
-_MANY_TAKES = 100
-"""More takes than this want more steps."""
 _SHORTEST_REST_S = 0.2
 
 
@@ -105,13 +103,15 @@ def fit_following(
         dtype=np.float32,
     )
     performance = perform(runs, class_count, np.random.default_rng([seed, 11]), check)
-    rows, wanted, elapsed = _examples(past, performance, class_count, np.random.default_rng([seed, 12]))
+    more = more_for(sum(one.target != NOTHING for one in takes))
+    count = round(_ROWS * more)
+    rows, wanted, elapsed = _examples(past, performance, class_count, count, np.random.default_rng([seed, 12]))
     prior = wanted.mean(axis=0)
     shift, deviation = rows.mean(axis=0), rows.std(axis=0)
     gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
     seen = np.clip((rows - shift) * gain, -_FARTHEST, _FARTHEST)
     wanted = wanted * np.float32(1 - _SMOOTHING) + np.float32(_SMOOTHING) * prior
-    steps = max(2, round(effort * _STEPS * math.sqrt(max(1.0, len(runs) / _MANY_TAKES))))
+    steps = max(2, round(effort * _STEPS * more * more**0.5))
     members = [
         _Member(seen, wanted, hidden, steps, np.random.default_rng([seed, 13, member])) for member in range(MEMBERS)
     ]
@@ -189,11 +189,14 @@ def _runs(takes: Sequence[MovementTake], is_scaled: bool) -> tuple[RecentPast, l
 
 
 def _examples(
-    past: RecentPast, performance: Performance, class_count: int, rng: np.random.Generator
+    past: RecentPast, performance: Performance, class_count: int, count: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(R, width) what is seen, (R, 1 + C * PARTS) what should be said, (R,) elapsed share of the window or NaN."""
+    """At most `count` frames of a performance, half of them nothing.
+
+    (R, width) what is seen, (R, 1 + C * PARTS) what should be said, (R,) elapsed share of the window or NaN.
+    """
     is_meant = performance.targets != NOTHING
-    rows = np.concatenate([rng.permutation(np.flatnonzero(one))[: _ROWS // 2] for one in (is_meant, ~is_meant)])
+    rows = np.concatenate([rng.permutation(np.flatnonzero(one))[: count // 2] for one in (is_meant, ~is_meant)])
     at = np.maximum(rows[:, None] - past.lags_s / performance.frame_s, 0.0)
     before = at.astype(np.intp)
     share = (at - before).astype(np.float32)[..., None]

@@ -21,18 +21,23 @@ NOTHING = -1
 SLOWEST, FASTEST = 0.45, 2.2
 """A little beyond half and double."""
 _FRAMES = 60_000
-"""How long a performance is."""
-_FEWEST_ROUNDS, _MOST_ROUNDS = 4, 1500
+"""How long a performance is, of a hundred takes or fewer."""
+_MANY_TAKES = 100
+_FEWEST_ROUNDS, _MOST_ROUNDS = 4, 5000
 _WARP = 0.3
 """Deviation of the logarithm of speed within a movement."""
-_SCALE = 0.12
+_SCALE = 0.15
 """Deviation of the logarithm of a movement's size."""
 _DRIFT = 0.5
 """How far a movement is moved, in deviations of where takes of the same movement are."""
+_BEND = 0.1
+"""How far a movement's path is bent, of its size."""
 _SHAKE = 0.3
 """How shaky a place is, in steps between the stillest frames."""
-_VARIED_FULLY = 20
+_VARIED_FULLY = 5
 """With more takes of each movement than this less is varied: they show it themselves."""
+_LEADS = 0.35
+"""A movement leads from here to there if its ends miss both by less than this share of the way, together."""
 _IDLENESS = {"still": 0.25, "wander": 0.2, "leave": 0.15, "backwards": 0.1, "recorded": 0.15, "cut up": 0.15}
 """What happens between movements, and how often."""
 
@@ -74,12 +79,19 @@ def perform(
     stage = _Stage(runs, rng)
     by_class = [[n for n, one in enumerate(stage.meant) if one.target == target] for target in range(class_count)]
     usual = stage.usual_s / stage.frame_s
-    rounds = int(np.clip(_FRAMES / (2.5 * usual * class_count), _FEWEST_ROUNDS, _MOST_ROUNDS))
+    rounds = int(
+        np.clip(_FRAMES * more_for(len(stage.meant)) / (2.5 * usual * class_count), _FEWEST_ROUNDS, _MOST_ROUNDS)
+    )
     for _ in range(rounds):
         for target in rng.permutation(class_count):
             stage.play(int(rng.choice(by_class[target])))
         check()
     return stage.performance()
+
+
+def more_for(takes: int) -> float:
+    """How many times more there is to learn from so many takes than from a hundred or fewer; at most 3."""
+    return min(3.0, math.sqrt(max(1.0, takes / _MANY_TAKES)))
 
 
 class _Stage:
@@ -105,6 +117,8 @@ class _Stage:
         if not self._reversible:
             kinds["wander"] += kinds.pop("backwards")
         self._kinds, self._weights = list(kinds), list(kinds.values())
+        self._starts = np.stack([one.places[0] for one in self.meant])
+        self._ends = np.stack([one.places[-1] for one in self.meant])
         self._pieces: list[tuple[FloatArray, int, FloatArray]] = []
         self._here = self.meant[0].places[0]
 
@@ -173,12 +187,24 @@ class _Stage:
         centre, deviation = places.mean(axis=0), _SCALE * self._variety
         size = np.exp(rng.normal(0, deviation) + rng.normal(0, deviation / 2, places.shape[1]))
         places = centre + (places - centre) * size + rng.normal(0, 1, places.shape[1]) * self._drift
+        places += _curve(rng.normal(0, _BEND * self._variety, (4, places.shape[1])), count)
         return places.astype(np.float32), progress.astype(np.float32)
 
     def _still(self, seconds: float) -> None:
         self._add(np.repeat(self._here[None], self._count(seconds), axis=0))
 
     def _go_to(self, place: FloatArray) -> None:
+        """By a movement that leads there, where there is one: arms that were raised are lowered. Else smoothly."""
+        apart = np.linalg.norm(self._starts - self._here, axis=1) + np.linalg.norm(self._ends - place, axis=1)
+        leading = np.flatnonzero(apart < _LEADS * np.linalg.norm(place - self._here))
+        if len(leading):
+            run = self.meant[int(self._rng.choice(leading))]
+            places, progress = self._anew(run)
+            self._link(places[0])
+            self._add(places, run.target, progress)
+        self._link(place)
+
+    def _link(self, place: FloatArray) -> None:
         """Smoothly (Flash and Hogan 1985, minimum jerk), along a bow."""
         rng = self._rng
         way = place - self._here
@@ -229,11 +255,7 @@ class _Stage:
         size = math.exp(rng.uniform(math.log(0.05), math.log(1.5)))
         count = max(3, int(seconds / every_s) + 2)
         turns = rng.normal(0, size, (count, len(self._here))) * self._spread + self._somewhere()
-        turns = np.concatenate([self._here[None], turns])
-        at = np.linspace(0, count - 0.001, self._count(seconds))
-        before = at.astype(int)
-        share = (0.5 - 0.5 * np.cos(np.pi * (at - before)))[:, None]
-        self._add(turns[before] * (1 - share) + turns[before + 1] * share)
+        self._add(_curve(np.concatenate([self._here[None], turns]), self._count(seconds)))
 
     def _somewhere(self) -> FloatArray:
         """A place that some movement passes."""
@@ -242,6 +264,14 @@ class _Stage:
 
     def _count(self, seconds: float) -> int:
         return max(2, round(seconds / self.frame_s))
+
+
+def _curve(knots: NDArray[np.floating], count: int) -> NDArray[np.floating]:
+    """(count, D): smoothly from each knot (K, D) to the next."""
+    at = np.linspace(0, len(knots) - 1.001, count)
+    before = at.astype(int)
+    share = (0.5 - 0.5 * np.cos(np.pi * (at - before)))[:, None]
+    return knots[before] * (1 - share) + knots[before + 1] * share
 
 
 def _at(run: Run, times_s: NDArray[np.float64]) -> NDArray[np.float64]:

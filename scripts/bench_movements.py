@@ -5,7 +5,8 @@
 Prints tables in Markdown. Accuracy is of whole takes, held out. DTW is the nearest neighbour by dynamic time
 warping (dtaidistance, in C; `pip install 'instrument[dtw]'`), on the same rows in the same run. Streams are made of
 movements held out, played at several speeds, with standing still, drifting about and walking in a line between
-them, none of it as training makes it up; the demo's landmarks are a real body's.
+them, none of it as training makes it up. A real body: the demo performer raises and lowers their arms twice; one
+take each is learned, the other one played, with their real standing about between.
 """
 
 # ruff: noqa: E402  (numpy reads how many threads it may use when it is imported)
@@ -49,6 +50,7 @@ def main() -> None:
     finger, mouse = finger_takes(folder / "finger_trajectory.csv"), mouse_takes(folder / "mouse_gestures.grt")
     isolated(finger, mouse, options.runs)
     streams(mouse, options.runs)
+    body(options.runs)
 
 
 def finger_takes(path: Path) -> list[MovementTake]:
@@ -306,6 +308,77 @@ def streams(mouse: Sequence[MovementTake], runs: int) -> None:
             rows.append(scores(shown, events))
         report(f"mouse letters, {name}", rows, number == 0)
     print(f"\nA frame takes {np.median(frame_ms):.3f} ms (median, back to back).")
+
+
+# A real body
+
+RAISED_AND_LOWERED = (((3, 29), (27, 44)), ((42, 60), (61, 77)))
+"""Frames of the demo in which arms are raised, and lowered, twice."""
+HELD_UP, STANDING = ((22, 30), (56, 63)), (78, 120)
+
+
+def body(runs: int) -> None:
+    values = demo_features()
+    for number, (name, speed) in enumerate((("as recorded", 1.0), ("anything between", 0.0))):
+        rows = []
+        for seed in range(runs):
+            for learned, played in ((0, 1), (1, 0)):
+                takes = [
+                    MovementTake(times_s=np.arange(last - first) / STREAM_HZ, values=values[first:last], target=target)
+                    for target, (first, last) in enumerate(RAISED_AND_LOWERED[learned])
+                ]
+                shown = body_stream(values, played, np.random.default_rng(seed), speed)
+                rows.append(scores(shown, play(model_of(takes, 2, seed, is_scaled=False), shown)[0]))
+        report(f"arms raised and lowered, 1 take each, {name}", rows, number == 0)
+
+
+def demo_features() -> NDArray[np.float32]:
+    """(T, F): what a patch that tracks a body sees of the demo performer."""
+    import cv2
+
+    from instrument import assets
+    from instrument.features import extract
+    from instrument.patch import Listen, parse_patch
+    from instrument.signals import Frame, landmark_sequence
+    from instrument.tracker import MediaPipeTracker
+
+    video, landmarks = cv2.VideoCapture(str(assets.path("demo.mp4"))), []
+    tracker = MediaPipeTracker(Listen(), pose_model=assets.path("pose.task"), hand_model=None)
+    for number in range(STANDING[1] + 1):
+        _, image = video.read()
+        frame = Frame(number=number, captured_at_s=number / STREAM_HZ, image_bgr=np.asarray(image, dtype=np.uint8))
+        landmarks.append(tracker.track(frame))
+    tracker.close()
+    patch = parse_patch('[[output]]\nname = "move"\nkind = "trigger"\n', Path("patch.toml"))
+    return extract(patch, landmark_sequence(landmarks, ("pose",)))
+
+
+def body_stream(values: NDArray[np.float32], which: int, rng: np.random.Generator, speed: float) -> Stream:
+    """Arms raised and lowered twelve times, with real frames of holding them up and of standing about between."""
+    pieces, played = [to_and_fro(values, STANDING, 60, rng)], []
+    for _ in range(12):
+        for target, (first, last) in enumerate(RAISED_AND_LOWERED[which]):
+            at_speed = speed or math.exp(rng.uniform(math.log(0.5), math.log(2.0)))
+            at = np.linspace(first, last - 1, max(3, round((last - first) / at_speed)))
+            piece = np.stack([np.interp(at, np.arange(len(values)), column) for column in values.T], axis=1)
+            begins = sum(map(len, pieces))
+            played.append((begins / STREAM_HZ, (begins + len(piece)) / STREAM_HZ, target, at_speed))
+            pieces.append(piece)
+            seconds = rng.uniform(1, 4) if target else rng.uniform(0.3, 2)
+            pieces.append(to_and_fro(values, STANDING if target else HELD_UP[which], round(seconds * STREAM_HZ), rng))
+    shown = np.concatenate(pieces)
+    shown += rng.normal(0, 0.01, shown.shape)
+    return Stream(times_s=np.arange(len(shown)) / STREAM_HZ, values=shown.astype(np.float32), played=tuple(played))
+
+
+def to_and_fro(
+    values: NDArray[np.float32], span: tuple[int, int], frames: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """So many frames of that span, forwards and backwards from anywhere in it."""
+    there_and_back = [*range(*span), *range(span[1] - 2, span[0], -1)]
+    start = int(rng.integers(len(there_and_back)))
+    numbers = [there_and_back[(start + number) % len(there_and_back)] for number in range(frames)]
+    return values[numbers].astype(np.float64)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+import numpy as np
+from movements import HZ, circle, zigzag
+
+from instrument.models.staging import NOTHING, Run, perform
+
+
+def run(places: np.ndarray, target: int) -> Run:
+    return Run(times_s=np.arange(len(places)) / HZ, places=places, target=target)
+
+
+RAISED = np.stack([np.zeros(HZ), np.linspace(0, 1, HZ)], axis=1).astype(np.float32)
+
+
+def test_movements_come_about_equally_often_and_nothing_between() -> None:
+    performance = perform([run(circle(1.0), 0), run(zigzag(1.0), 1)], 2, np.random.default_rng(0))
+    shares = [np.mean(performance.targets == target) for target in (NOTHING, 0, 1)]
+    assert min(shares) > 0.15
+    assert 0.7 < shares[1] / shares[2] < 1.4
+
+
+def test_progress_rises_from_0_to_1_in_a_movement_and_is_0_elsewhere() -> None:
+    performance = perform([run(circle(1.0), 0)], 1, np.random.default_rng(0))
+    assert not performance.progress[performance.targets == NOTHING].any()
+    assert performance.progress.max() == 1.0
+    steps = np.diff(performance.progress)[(performance.targets[1:] == 0) & (performance.elapsed_s[1:] > 0)]
+    assert steps.min() >= 0
+
+
+def test_what_is_another_movement_backwards_is_never_shown_as_nothing() -> None:
+    performance = perform([run(RAISED, 0), run(RAISED[::-1].copy(), 1)], 2, np.random.default_rng(0))
+    lowered = performance.places[performance.targets == 1]
+    assert lowered[:, 1].max() > 0.8
+    # A way from up to down is a lowering: hardly any step of "nothing" goes down as steadily as that.
+    downwards = np.diff(performance.places[:, 1]) < -0.02
+    assert np.mean(performance.targets[1:][downwards] == 1) > 0.5
+
+
+def test_the_same_seed_makes_up_the_same_performance() -> None:
+    one, other = (perform([run(circle(1.0), 0)], 1, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(one.places, other.places)

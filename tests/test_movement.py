@@ -1,0 +1,147 @@
+"""Takes of movements become a model, its files, and events."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from movements import HZ, circle, held, stream, zigzag
+
+from instrument.kernels.cpu import plain
+from instrument.models.fitting import Cancelled, TrainingError
+from instrument.models.following import MovementTake, fit_following, said_of_take
+from instrument.models.movement_model import MovementModel, load_movements, load_of_kind, save_movements
+from instrument.models.trained import ModelError
+from instrument.movement import MovementDataset, MovementRunner, train_movements
+from instrument.patch import parse_patch
+from instrument.signals import MovementEvent
+
+PATCH = parse_patch(
+    '[listen]\nsource = "osc"\ninputs = 2\n[[output]]\nname = "move"\nkind = "trigger"\n', Path("patch.toml")
+)
+
+
+def take(places: np.ndarray, target: int, hz: float = HZ) -> MovementTake:
+    return MovementTake(times_s=np.arange(len(places)) / hz, values=places, target=target)
+
+
+TAKES = tuple(
+    one
+    for seed in (1, 2)
+    for one in (take(held(circle(1.0, seed=seed)), 0), take(held(zigzag(1.2, seed=10 + seed), 0.3, 0.8), 1))
+)
+
+
+def dataset(takes: tuple[MovementTake, ...] = TAKES) -> MovementDataset:
+    return MovementDataset(
+        takes=takes,
+        take_ids=tuple(range(1, 1 + len(takes))),
+        classes=("circle", "zigzag"),
+        feature_names=("numbers.1", "numbers.2"),
+        notes=(),
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> MovementModel:
+    return train_movements(PATCH, PATCH.outputs[0], dataset())
+
+
+def events(model: MovementModel, places: np.ndarray, hz: float = HZ) -> list[MovementEvent]:
+    runner = MovementRunner(model, plain(model.network).forward, at=0.8)
+    found: list[MovementEvent] = []
+    for number, values in enumerate(places):
+        prediction = runner.update(number / hz, values)
+        assert prediction is not None
+        found += prediction.events
+    return found
+
+
+def hits(found: list[MovementEvent]) -> list[str]:
+    return [one.movement for one in found if one.what == "hit"]
+
+
+def test_every_movement_of_a_stream_counts_once(model: MovementModel) -> None:
+    played = [circle(1.0, seed=20), zigzag(1.2, seed=21), zigzag(0.7, seed=22), circle(1.8, seed=23)]
+    assert hits(events(model, stream(played))) == ["circle", "zigzag", "zigzag", "circle"]
+
+
+def test_another_frame_rate_makes_no_difference(model: MovementModel) -> None:
+    places = stream([circle(1.0, seed=20), zigzag(1.2, seed=21)])
+    assert hits(events(model, places[::2], HZ / 2)) == ["circle", "zigzag"]
+
+
+def test_the_onset_is_told(model: MovementModel) -> None:
+    places = stream([circle(1.0, seed=20)])
+    (hit,) = [one for one in events(model, places) if one.what == "hit"]
+    began_s = len(places) / HZ - 1.5 - 1.0
+    assert hit.onset_s == pytest.approx(began_s, abs=0.15)
+    assert hit.velocity == pytest.approx(0.5, abs=0.12)
+
+
+def test_takes_are_recognised_that_were_not_learned_from() -> None:
+    following = fit_following(TAKES[:2], 2, hidden=(64, 32), seed=0, is_scaled=True, effort=0.3)
+    assert [int(said_of_take(following, one).argmax()) for one in TAKES[2:]] == [0, 1]
+
+
+def test_the_same_takes_give_the_same_weights(model: MovementModel) -> None:
+    assert train_movements(PATCH, PATCH.outputs[0], dataset()).model_id == model.model_id
+
+
+def test_training_says_how_many_takes_it_recognises_and_what_it_cut(model: MovementModel) -> None:
+    assert model.training["validation"]["score"] == 1.0
+    assert model.training["trimmed_s"]["2"] == pytest.approx(1.1, abs=0.25)
+
+
+def test_training_can_be_cancelled() -> None:
+    with pytest.raises(Cancelled):
+        train_movements(PATCH, PATCH.outputs[0], dataset(), is_cancelled=lambda: True)
+
+
+def test_takes_of_one_frame_are_refused_with_what_to_do() -> None:
+    with pytest.raises(TrainingError, match="record the whole movement"):
+        fit_following([take(circle(1.0)[:1], 0)], 1, hidden=(8,), seed=0, is_scaled=True)
+
+
+def test_one_movement_alone_is_told_from_nothing() -> None:
+    alone = replace(dataset(TAKES[:1]), classes=("circle",))
+    found = events(train_movements(PATCH, PATCH.outputs[0], alone), stream([circle(1.0, seed=30)]))
+    assert hits(found) == ["circle"]
+
+
+def test_a_model_comes_back_from_its_files_as_it_was(model: MovementModel, tmp_path: Path) -> None:
+    save_movements(model, tmp_path / "move.safetensors")
+    back = load_of_kind("trigger", tmp_path / "move.safetensors")
+    assert back.model_id == model.model_id
+    assert hits(events(load_movements(tmp_path / "move.safetensors"), stream([circle(1.0)]))) == ["circle"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("kind", "class", "allowed: trigger"),
+        ("format", 99, "another version"),
+        ("window_s", 1e9, "window_s is"),
+        ("axes", [1.0], "axes is"),
+        ("prior", "many", "a list of numbers"),
+        ("durations_s", [1.0, -1.0], "more than 0"),
+        ("classes", ["circle", "square"], "do not belong"),
+        ("hidden", [3], "train again"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused(
+    model: MovementModel, tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    save_movements(model, tmp_path / "move.safetensors")
+    described = json.loads((tmp_path / "move.json").read_text())
+    (tmp_path / "move.json").write_text(json.dumps(described | {key: value}))
+    with pytest.raises(ModelError, match=said):
+        load_movements(tmp_path / "move.safetensors")
+
+
+def test_numbers_that_are_not_finite_say_nothing(model: MovementModel) -> None:
+    runner = MovementRunner(model, plain(model.network).forward, at=0.8)
+    with np.errstate(all="ignore"):
+        assert runner.update(0.0, np.array([np.inf, 0.0], dtype=np.float32)) is None
+    assert runner.update(1.0, np.zeros(2, dtype=np.float32)) is not None
