@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
 from instrument.signals import (
+    EXCHANGED_POSE,
     HAND_LANDMARKS,
     POSE_LANDMARKS,
     Features,
@@ -128,12 +129,6 @@ _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 _HAND_PAIRS = np.triu_indices(len(HAND_LANDMARKS), k=1)
 _HAND_BENDS = np.array([(0 if k == 0 else 4 * f + k, 4 * f + k + 1, 4 * f + k + 2) for f in range(5) for k in range(3)])
 _HAND_TIPS = np.array([HAND_LANDMARKS.index(name) for name in _TIPS])
-_MIRRORED_POSE = _pose_index(
-    *(
-        name.replace("left", "#").replace("right", "left").replace("#", "right")  # left_eye <-> right_eye
-        for name in POSE_LANDMARKS
-    )
-)
 
 
 class FeatureExtractor:
@@ -327,7 +322,7 @@ def mirror(sequence: LandmarkSequence) -> LandmarkSequence:
     flip = np.array([-1, 1, 1], dtype=np.float32)
     pose = None
     if sequence.pose is not None:
-        pose = sequence.pose[:, _MIRRORED_POSE].copy()
+        pose = sequence.pose[:, EXCHANGED_POSE].copy()
         pose[..., 0] *= -1
     return dataclasses.replace(
         sequence,

@@ -51,6 +51,12 @@ POSE_LANDMARKS = (
 )
 """MediaPipe's 33 pose landmarks, in its order; left and right are the performer's own."""
 
+EXCHANGED_POSE = [
+    POSE_LANDMARKS.index(name.replace("left", "#").replace("right", "left").replace("#", "right"))
+    for name in POSE_LANDMARKS
+]
+"""For each landmark the same one on the other side: left_eye <-> right_eye."""
+
 HAND_LANDMARKS = (
     "wrist",
     "thumb_cmc",

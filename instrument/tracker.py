@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.patch import Listen
-from instrument.signals import FloatArray, Frame, Landmarks
+from instrument.sides import Sides
+from instrument.signals import EXCHANGED_POSE, FloatArray, Frame, Landmarks
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,7 @@ class MediaPipeTracker:
         self._hands = hand_landmarker(hand_model) if "hands" in listen.track and hand_model else None
         self._follower = Follower(listen.reacquire_s)
         self._window = Window()
+        self._sides = Sides()
         self._was_tracked = False
         self._searches = 0
         self._stranger: tuple[tuple[int, int, int, int], float] | None = None
@@ -201,6 +203,7 @@ class MediaPipeTracker:
 
     def forget(self) -> None:
         self._follower.forget()
+        self._sides.forget()
         self._window = Window()
         self._stranger = None
 
@@ -247,6 +250,8 @@ class MediaPipeTracker:
         self._searches = 0
         self._window = self._window.following(seen, landmarks.aspect)
         world = np.array([(p.x, p.y, p.z) for p in result.pose_world_landmarks[0]], dtype=np.float32)
+        if self._sides.are_exchanged(pose, landmarks.aspect, landmarks.captured_at_s):
+            pose, world = pose[EXCHANGED_POSE], world[EXCHANGED_POSE]
         return replace(landmarks, pose=pose, pose_world=world)
 
     def _search_on(self, aspect: float) -> Window:

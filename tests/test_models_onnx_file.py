@@ -107,6 +107,14 @@ def test_a_project_that_was_not_trained_is_told_to_train(tmp_path: Path) -> None
     assert "train first" in text
 
 
+def test_an_output_that_follows_movements_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text('[[output]]\nname = "move"\nkind = "trigger"\n', encoding="utf-8")
+    for words in ([], ["--output", "move"]):
+        code, text = instrument("export-model", tmp_path / "net.onnx", tmp_path, *words)
+        assert code == 1
+        assert "looks back in time" in " ".join(text.split())
+
+
 def drawn_model(widths: Sequence[int], *, bits: int, classes: tuple[str, ...] = ()) -> TrainedModel:
     return TrainedModel(
         output="drawn",

@@ -1,0 +1,174 @@
+"""Routes of trigger outputs: what is sent when a movement begins, counts as played, goes on and ends."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from instrument.mapping import RouteMap
+from instrument.patch import PatchError, parse_patch
+from instrument.signals import Control, MidiSend, MovementEvent, OscSend, Prediction, TriggerPrediction
+
+HEAD = """
+[wekinator]
+outputs = false
+[[output]]
+name = "move"
+kind = "trigger"
+classes = ["circle", "zigzag"]
+[destination.synth]
+midi = "somewhere"
+"""
+NOTE = '[[route]]\nfrom = "move.circle"\nto = "synth"\nmidi = "note"\nnumber = 60\n'
+
+
+def routes(*tables: str, head: str = HEAD) -> RouteMap:
+    return RouteMap(parse_patch("\n".join([head, *tables]), Path("patch.toml")))
+
+
+def event(what: str, movement: str = "circle", velocity: float = 0.5, onset_s: float = 0.0) -> MovementEvent:
+    return MovementEvent(what=what, movement=movement, onset_s=onset_s, velocity=velocity)
+
+
+def seen(*events: MovementEvent, current: str | None = None, progress: float = 0.0) -> Prediction:
+    output = TriggerPrediction(
+        classes=("circle", "zigzag"),
+        confidences=np.array([0.75, 0.25], dtype=np.float32),
+        current=current,
+        progress=progress,
+        events=events,
+    )
+    return Prediction(frame_number=0, captured_at_s=0.0, outputs={"move": output}, is_tracked=True)
+
+
+NOBODY = Prediction(frame_number=0, captured_at_s=0.0, outputs={}, is_tracked=False)
+
+
+def osc(controls: list[Control]) -> list[tuple[str, tuple[float | int | str, ...]]]:
+    return [(one.address, one.arguments) for one in controls if isinstance(one, OscSend)]
+
+
+def midi(controls: list[Control]) -> list[str]:
+    return [bytes(one.bytes).hex(" ") for one in controls if isinstance(one, MidiSend)]
+
+
+def test_a_movement_played_sends_its_name_and_velocity() -> None:
+    one = routes('[[route]]\nfrom = "move"\nosc = "/move"')
+    assert osc(one.update(seen(event("begin")), 0.0)) == []
+    assert osc(one.update(seen(event("hit")), 0.1)) == [("/move", ("circle", 0.5))]
+
+
+def test_a_route_of_one_movement_sends_its_velocity_and_nothing_of_others() -> None:
+    one = routes('[[route]]\nfrom = "move.zigzag"\nosc = "/zigzag"\nrange = [0, 10]')
+    assert osc(one.update(seen(event("hit"), event("hit", "zigzag")), 0.0)) == [("/zigzag", (5.0,))]
+
+
+def test_begin_and_end_send_the_name() -> None:
+    one = routes(
+        '[[route]]\nfrom = "move"\nosc = "/begin"\nwhen = "begin"',
+        '[[route]]\nfrom = "move"\nosc = "/end"\nwhen = "end"',
+    )
+    assert osc(one.update(seen(event("begin")), 0.0)) == [("/begin", ("circle",))]
+    assert osc(one.update(seen(event("end")), 1.0)) == [("/end", ("circle",))]
+
+
+def test_progress_is_a_controller_that_falls_back() -> None:
+    one = routes('[[route]]\nfrom = "move.circle"\nto = "synth"\nmidi = "cc"\nnumber = 1')
+    assert midi(one.update(seen(current="circle", progress=0.5), 0.0)) == ["b0 01 40"]
+    assert midi(one.update(seen(current="zigzag", progress=0.9), 0.1)) == ["b0 01 00"]
+
+
+def test_a_note_has_the_velocity_and_ends_after_its_length() -> None:
+    one = routes(NOTE)
+    assert midi(one.update(seen(event("hit", velocity=1.0)), 0.0)) == ["90 3c 7f"]
+    assert midi(one.update(seen(), 0.1)) == []
+    assert midi(one.update(seen(), 0.25)) == ["80 3c 00"]
+
+
+def test_a_note_ends_after_its_length_although_no_frame_comes() -> None:
+    one = routes(NOTE)
+    one.update(seen(event("hit")), 0.0)
+    assert midi(one.due(0.1)) == []
+    assert midi(one.due(0.3)) == ["80 3c 00"]
+
+
+def test_a_note_of_no_length_ends_with_its_movement() -> None:
+    one = routes(NOTE + "length_s = 0")
+    one.update(seen(event("begin"), event("hit")), 0.0)
+    assert midi(one.update(seen(), 5.0)) == []
+    assert midi(one.update(seen(event("end")), 6.0)) == ["80 3c 00"]
+
+
+def test_the_slowest_movement_still_sounds() -> None:
+    assert midi(routes(NOTE).update(seen(event("hit", velocity=0.0)), 0.0)) == ["90 3c 01"]
+
+
+def test_a_note_that_still_sounds_is_struck_again() -> None:
+    one = routes(NOTE + "length_s = 9")
+    one.update(seen(event("hit", onset_s=1.0)), 0.0)
+    assert midi(one.update(seen(event("hit", onset_s=2.0)), 1.0)) == ["80 3c 00", "90 3c 40"]
+    assert midi(one.release_all()) == ["80 3c 00"]
+
+
+def test_a_lost_body_ends_notes_and_movements_after_the_hold() -> None:
+    one = routes(NOTE + "length_s = 0", '[[route]]\nfrom = "move"\nosc = "/end"\nwhen = "end"')
+    one.update(seen(event("begin"), event("hit")), 0.0)
+    assert one.update(NOBODY, 0.5) == []
+    given = one.update(NOBODY, 1.6)
+    assert midi(given) == ["80 3c 00"]
+    assert osc(given) == [("/end", ("circle",))]
+    assert osc(one.update(seen(event("end")), 2.0)) == []
+
+
+def test_muting_ends_a_note_that_sounds() -> None:
+    one = routes(NOTE + "length_s = 0")
+    one.update(seen(event("hit")), 0.0)
+    assert midi(one.mute({0})) == ["80 3c 00"]
+
+
+def test_trying_a_route_out_plays_and_ends_its_note_once() -> None:
+    one = routes(NOTE + "length_s = 0")
+    sent = [midi(one.try_out(0, share, 0.1 * number)) for number, share in enumerate((0.0, 0.6, 0.9, 0.2))]
+    assert sent == [[], ["90 3c 4d"], [], ["80 3c 00"]]
+    assert midi(one.end_try()) == []
+
+
+def test_alone_it_speaks_as_wekinators_dtw() -> None:
+    one = routes(head=HEAD.replace("false", "true"))
+    given = osc(one.update(seen(event("hit", "zigzag"), current="zigzag"), 0.0))
+    assert given == [("/wek/outputs", (0.25, 0.75)), ("/output_2", ())]
+
+
+def test_beside_others_it_is_the_number_of_the_movement_under_way() -> None:
+    head = HEAD.replace("false", "true").replace(
+        "[destination", '[[output]]\nname = "lift"\nkind = "continuous"\n[destination'
+    )
+    one = routes(head=head)
+    assert osc(one.update(seen(current="zigzag"), 0.0)) == [("/wek/outputs", (2.0, 0.0))]
+    assert osc(one.update(seen(), 0.1)) == [("/wek/outputs", (0.0, 0.0))]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[route]]\nfrom = "move"\nosc = "/move"\nwhen = "midway"', "hit, begin, end, progress"),
+        ('[[route]]\nfrom = "move.circle"\nto = "synth"\nmidi = "note"\nwhen = "end"', 'notes on "hit" or "begin"'),
+        ('[[route]]\nfrom = "move"\nto = "synth"\nmidi = "program"', 'notes on "hit" or "begin"'),
+        ('[[route]]\nfrom = "move"\nto = "synth"\nmidi = "note"', "one class, as output.class"),
+        ('[[route]]\nfrom = "move.square"\nosc = "/square"', "one of circle, zigzag"),
+        ('[[route]]\nfrom = "move"\nosc = "/move"\nlength_s = 1', "only with notes of a trigger output"),
+        (NOTE + "range = [0, 127]", "1..127"),
+        ('[[output]]\nname = "side"\nat = 0.5', 'only with kind = "trigger"'),
+        ('[[output]]\nname = "side"\nkind = "trigger"\nclasses = ["none"]', "movements only"),
+        ('[[output]]\nname = "side"\nkind = "trigger"\nreject = true', "takes of 'none' teach"),
+        ('[[output]]\nname = "side"\nkind = "trigger"\nlearner = "knn"', "for a trigger output: network"),
+        (
+            '[[output]]\nname = "side"\n[[route]]\nfrom = "side"\nosc = "/side"\nwhen = "hit"',
+            "only with a trigger output",
+        ),
+    ],
+)
+def test_a_patch_that_makes_no_sense_is_refused_with_what_is_allowed(text: str, said: str) -> None:
+    with pytest.raises(PatchError) as error:
+        routes(text)
+    assert said in str(error.value)
