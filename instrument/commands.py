@@ -389,10 +389,29 @@ class Commands:
         if engine.recording_kind != "rehearsal":
             raise ValueError("no rehearsal is being recorded")
         engine.finish_recording(None)
+        return self._rehearsed(call)
+
+    def rehearse_use(self, take: int, nothing_meant: int) -> Answer:
+        engine, call = self._engine, self._call
+
+        def finish(done: Future[str | None]) -> None:
+            if (error := done.exception()) is not None:
+                self.fail(call, str(error))
+                return
+            if done.result() is not None:
+                engine.note_change()
+            self._rehearsed(call)
+
+        engine.after(engine.recorder.edit(lambda store: store.mean_nothing(take, bool(nothing_meant))), finish)
+        return LATER
+
+    def _rehearsed(self, call: Call | None) -> _Later:
+        """Trains, for that sets how strict to be, and answers what was found."""
+        engine = self._engine
 
         def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
             if summary is None:
-                self.fail(call, f"the rehearsal is kept, but nothing could be trained: {reason}")
+                self.fail(call, f"the takes are kept, but nothing could be trained: {reason}")
                 return
             found = {one.output: dict(one.rehearsal) for one in engine.predictor.status() if one.rehearsal}
             for name, told in found.items():
@@ -443,6 +462,14 @@ class Commands:
 
     def takes_trim(self, take: int, first: int, last: int) -> Answer:
         return self._edit(lambda store: store.trim(take, first, last))
+
+    def takes_cut(self, take: int, from_s: float, to_s: float, *pairs: Value) -> Answer:
+        if not 0 <= from_s <= to_s:
+            raise ValueError(f"from {from_s:g} s to {to_s:g} s; the first must be at least 0, and before the second")
+        targets = self._targets(pairs)
+        return self._edit(
+            lambda store: store.cut(take, from_s, to_s, targets), lambda made: [made.id, made.frame_count]
+        )
 
     def takes_export(self, file: str) -> Answer:
         path, takes_file = self._path(file), self._engine.project.takes_file

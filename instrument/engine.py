@@ -704,7 +704,12 @@ class Engine:
                 "delay_ms": source.delay_ms,
                 "strangers_refused": getattr(self.tracker, "strangers", 0),
             },
-            "recording": {"state": recording.phase, "frames": recording.frame_count, "seconds": recording.recorded_s},
+            "recording": {
+                "state": recording.phase,
+                "kind": self.recording_kind,
+                "frames": recording.frame_count,
+                "seconds": recording.recorded_s,
+            },
             "listen": {"track": list(self.patch.listen.track), "is_numbers": self.patch.listen.is_numbers},
             "takes": {"problems": list(self.recorder.problems), "dropped_frames": self.recorder.dropped_frames},
             "outputs": [

@@ -113,9 +113,13 @@ def fits(model: Model, patch: Patch, output: Output) -> str | None:
 class Predictor:
     """Says what every output sees in each frame, from one thread; `replace` may come from another."""
 
-    def __init__(self, patch: Patch, made: dict[str, cpu.Choice] | None = None) -> None:
-        """`made` keeps what scikit-learn's learners have learned again, by model id, for the predictor after this."""
+    def __init__(self, patch: Patch, made: dict[str, cpu.Choice] | None = None, *, is_live: bool = True) -> None:
+        """`made` keeps what scikit-learn's learners have learned again, by model id, for the predictor after this.
+
+        Unless it `is_live`, for a recording, `replace` waits for such learners, and no faster backend is looked for.
+        """
         self._patch = patch
+        self._is_live = is_live
         self._made = {} if made is None else made
         self._runners: tuple[_Runner | _MovementRunner, ...] = ()
         self._status: dict[str, ModelStatus] = {}
@@ -159,7 +163,9 @@ class Predictor:
         while len(self._made) > _MOST_MADE:
             del self._made[next(iter(self._made))]
         unsettled = [runner for runner in runners if isinstance(runner, _Runner) and not runner.is_settled]
-        if unsettled:
+        if not self._is_live:
+            _settle([runner for runner in unsettled if runner.is_learned])
+        elif unsettled:
             threading.Thread(target=_settle, args=(unsettled,), name="backends", daemon=True).start()
 
     def predict(self, features: Features, is_tracked: bool) -> Prediction:
@@ -251,6 +257,7 @@ class _Runner:
         self._ensemble = cpu.EnsembleForward(model.ensemble) if output.disagreement and model.ensemble else None
         self._model = model
         self._made = made
+        self.is_learned = model.learned is not None
         self._before = before if model.learned else None
         self.failure: str | None = None
         """Why it does not run after all."""

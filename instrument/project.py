@@ -25,3 +25,7 @@ class Project:
     def model_file(self, output: str) -> Path:
         """Where the weights of that output's model are; its JSON stands beside it."""
         return self.models_folder / f"{output}.safetensors"
+
+    def model_before(self, output: str) -> Path:
+        """Where the model that output had before its last training is, if it had one."""
+        return self.models_folder / f"{output}.before.safetensors"

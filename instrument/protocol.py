@@ -327,6 +327,14 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             done="json:s",
             later=True,
         ),
+        _row(
+            "/instrument/rehearse/use",
+            "take:i nothing_meant:i",
+            "Takes a recorded performance for a rehearsal (1), or a rehearsal for a performance again (0), and answers "
+            "as `rehearse/stop`.",
+            done="json:s",
+            later=True,
+        ),
         _row("/instrument/rehearse/forget", "", "Deletes all rehearsals; `undo` brings them back.", done="takes:i"),
         _row("/instrument/takes", "", "The takes: number, length, what each teaches.", done="json:s"),
         _row("/instrument/takes/delete", "take:i", "Deletes these takes.", done="takes:i", repeats=1),
@@ -337,6 +345,14 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "/instrument/takes/trim",
             "take:i first:i last:i",
             "Learns only from these frames of a take, counted from 0.",
+        ),
+        _row(
+            "/instrument/takes/cut",
+            "take:i from_s:f to_s:f output:s target:v",
+            "Makes a new take of what a performance, or another take, shows between two times: this should have been "
+            "that. The performance stays as it is.",
+            done="take:i frames:i",
+            repeats=2,
         ),
         _row(
             "/instrument/takes/export",

@@ -152,6 +152,7 @@ _SENTENCES = {
     "/instrument/record/stop": "take {0}: {1} frames",
     "/instrument/record/timed": "take {0}: {1} frames",
     "/instrument/record": "recording {0}; `record stop` ends it",
+    "/instrument/takes/cut": "take {0}: {1} frames; `undo` takes it out again",
     "/instrument/takes/delete": "{0} deleted; `undo` brings back what was",
     "/instrument/takes/delete_last": "{0} deleted; `undo` brings it back",
     "/instrument/takes/delete_all": "{0} deleted; `undo` brings them back",

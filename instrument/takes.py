@@ -181,7 +181,7 @@ _TAKE_COLUMNS = (
     " is_deleted, refused, is_complete, revision"
 )
 _FRAME_COLUMNS = "take, number, captured_at_s, aspect, is_tracked, packed, targets"
-_EDITABLE = ("targets", "moving", "trim_first", "trim_last", "is_deleted", "refused")
+_EDITABLE = ("kind", "targets", "moving", "trim_first", "trim_last", "is_deleted", "refused")
 
 
 class TakeStore:
@@ -263,10 +263,15 @@ class TakeStore:
             raise TakesError(f"no take {take_id}; there are: {there}")
         return found[0]
 
-    def landmarks(self, take_id: int, *, trimmed: bool = True) -> LandmarkSequence:
-        """The T frames of a take; times are seconds since its first frame, trimmed away or not."""
+    def landmarks(
+        self, take_id: int, *, trimmed: bool = True, between_s: tuple[float, float] | None = None
+    ) -> LandmarkSequence:
+        """The T frames of a take, or those between two times, both included.
+
+        Times are seconds since its first frame, trimmed away or not.
+        """
         take = self.take(take_id)
-        rows = self._frames(take, "captured_at_s, aspect, packed", trimmed)
+        rows = self._frames(take, "captured_at_s, aspect, packed", trimmed, between_s)
         with nonsense_named(self.path):
             widths = {name: part_floats(name, take.number_count) for name in take.parts}
             packed = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4").astype(np.float32)
@@ -438,6 +443,36 @@ class TakeStore:
             [(take_id, "trim_first", None if is_whole else first), (take_id, "trim_last", None if is_whole else last)],
         )
 
+    def cut(self, take_id: int, from_s: float, to_s: float, targets: Mapping[str, Target]) -> Take:
+        """A new take that teaches those targets: what a take or performance shows between two times, which stays.
+
+        Raises TakesError where there is too little to learn from.
+        """
+        whole = self.landmarks(take_id, between_s=(from_s, to_s))
+        where = f"{from_s:.2f}..{to_s:.2f} s of take {take_id}"
+        reason = refusal(len(whole), int(whole.is_tracked.sum())) if len(whole) else "nothing was recorded there"
+        if reason is not None:
+            raise TakesError(f"{where}: {reason}; choose another span")
+        cut = WholeTake(
+            created_at=utc_now(),
+            source=f"take:{take_id}",
+            targets=targets,
+            landmarks=replace(whole, times_s=whole.times_s - whole.times_s[0]),
+        )
+        (made,) = self.add([cut], f"take {where}{_in_words(targets)}")
+        return self.take(made)
+
+    def mean_nothing(self, take_id: int, is_nothing_meant: bool) -> str | None:
+        """Takes a performance for a rehearsal, or a rehearsal for a performance again.
+
+        Raises TakesError for a take that teaches something.
+        """
+        take = self.take(take_id)
+        if take.kind == "take":
+            raise TakesError(f"take {take_id} teaches something; only performances and rehearsals can be either")
+        kind = "rehearsal" if is_nothing_meant else "performance"
+        return self._edit(f"take {take_id} is a {kind}", [(take_id, "kind", kind)])
+
     def undo(self) -> str | None:
         """What was undone, in words; None if nothing is left to undo."""
         return self._step("id = (SELECT MAX(id) FROM edit WHERE NOT is_undone)", "before", 1)
@@ -485,10 +520,13 @@ class TakeStore:
     def _bounds(self, take: Take, trimmed: bool) -> tuple[int, int]:
         return take.trim if take.trim is not None and trimmed else (0, self._count(take) - 1)
 
-    def _frames(self, take: Take, columns: str, trimmed: bool) -> list[Any]:
+    def _frames(
+        self, take: Take, columns: str, trimmed: bool, between_s: tuple[float, float] | None = None
+    ) -> list[Any]:
+        when = "" if between_s is None else " AND captured_at_s BETWEEN ? AND ?"
         return self._rows(
-            f"SELECT {columns} FROM frame WHERE take = ? AND number BETWEEN ? AND ? ORDER BY number",
-            (take.id, *self._bounds(take, trimmed)),
+            f"SELECT {columns} FROM frame WHERE take = ? AND number BETWEEN ? AND ?{when} ORDER BY number",
+            (take.id, *self._bounds(take, trimmed), *(between_s or ())),
         )
 
     def _add(self, whole: WholeTake) -> int:

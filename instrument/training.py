@@ -30,7 +30,7 @@ from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
 from instrument.models.movement_model import MovementModel, save_movements
 from instrument.models.quantize import calibrate, round_to_nearest
-from instrument.models.trained import TrainedModel, save_model, too_large
+from instrument.models.trained import TrainedModel, keep_before, save_model, too_large
 from instrument.models.whitening import standardised
 from instrument.movement import MovementDataset, movement_dataset, train_movements
 from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
@@ -155,7 +155,7 @@ def train_project(
         rehearsals = [
             cache.features(patch, store, take)
             for take in store.takes(kind="rehearsal")
-            if all(_lacks(take, patch, output) is None for output in wanted)
+            if all(lacks(take, patch, output) is None for output in wanted)
         ]
     models: dict[str, TrainedModel | MovementModel] = {}
     how: dict[str, Any] = {"on_progress": on_progress, "is_cancelled": is_cancelled, "clock": clock}
@@ -172,12 +172,15 @@ def train_project(
     if is_cancelled():
         raise Cancelled
     for name, model in models.items():
+        file, before = project.model_file(name), project.model_before(name)
         if isinstance(model, MovementModel):
-            save_movements(model, project.model_file(name))
+            keep_before(file, before, {"model_id": model.model_id})
+            save_movements(model, file)
             continue
         rehearsed_model = rehearsed(patch, model, rehearsals) if rehearsals else model
         models[name] = rehearsed_model
-        save_model(rehearsed_model, project.model_file(name))
+        keep_before(file, before, {"model_id": model.model_id, "rehearsal": rehearsed_model.rehearsal})
+        save_model(rehearsed_model, file)
     return ProjectTraining(
         models=models, refused=refused, seconds=clock() - started_s, datasets=datasets, patch=patch, takes=takes
     )
@@ -291,7 +294,7 @@ def gather_movements(
             continue
         if is_cancelled():
             raise Cancelled
-        if reason := (_unfit if take.kind == "take" else _lacks)(take, patch, output):
+        if reason := (_unfit if take.kind == "take" else lacks)(take, patch, output):
             notes.append(f"take {take.id} left out: {reason}")
         else:
             shown.append((take, cache.features(patch, store, take)))
@@ -556,7 +559,7 @@ def with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
     return patch
 
 
-def _lacks(take: Take, patch: Patch, output: Output) -> str | None:
+def lacks(take: Take, patch: Patch, output: Output) -> str | None:
     """Which of what that output learns from the take does not have, in words."""
     for part, groups in _PARTS_NEEDED:
         if part not in take.parts and any(group in groups for group in output.features):
@@ -568,7 +571,7 @@ def _lacks(take: Take, patch: Patch, output: Output) -> str | None:
 
 def _unfit(take: Take, patch: Patch, output: Output) -> str | None:
     """Why that take cannot teach that output, in words."""
-    if reason := _lacks(take, patch, output):
+    if reason := lacks(take, patch, output):
         return reason
     target = take.targets[output.name]
     if isinstance(target, str) != (output.kind != "continuous"):

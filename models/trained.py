@@ -130,6 +130,20 @@ def write_files(path: Path, tensors: dict[str, NDArray[Any]], described: Mapping
     _replace(path.with_suffix(".json"), text.encode())
 
 
+def keep_before(path: Path, before: Path, after: Mapping[str, Any]) -> None:
+    """Copies the model at `path` to `before`, unless its description already says what `after` does.
+
+    So training the same again does not make a model its own predecessor. A model that cannot be read is not kept.
+    """
+    try:
+        described = read_json(path.with_suffix(".json"))
+        if any(described.get(name) != value for name, value in after.items()):
+            _replace(before, path.read_bytes())
+            _replace(before.with_suffix(".json"), path.with_suffix(".json").read_bytes())
+    except (ModelError, OSError):
+        return
+
+
 def load_model(path: Path) -> TrainedModel:
     """The model whose weights are in that file.
 
