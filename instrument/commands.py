@@ -463,10 +463,10 @@ class Commands:
     def takes_trim(self, take: int, first: int, last: int) -> Answer:
         return self._edit(lambda store: store.trim(take, first, last))
 
-    def takes_cut(self, take: int, from_s: float, to_s: float, *pairs: Value) -> Answer:
+    def takes_cut(self, take: int, from_s: float, to_s: float, output: str, target: Value) -> Answer:
         if not 0 <= from_s <= to_s:
             raise ValueError(f"from {from_s:g} s to {to_s:g} s; the first must be at least 0, and before the second")
-        targets = self._targets(pairs)
+        targets = self._targets((output, target))
         return self._edit(
             lambda store: store.cut(take, from_s, to_s, targets), lambda made: [made.id, made.frame_count]
         )

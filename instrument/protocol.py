@@ -352,7 +352,6 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "Makes a new take of what a performance, or another take, shows between two times: this should have been "
             "that. The performance stays as it is.",
             done="take:i frames:i",
-            repeats=2,
         ),
         _row(
             "/instrument/takes/export",
