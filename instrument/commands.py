@@ -460,6 +460,10 @@ class Commands:
         targets = self._targets((output, target))
         return self._edit(lambda store: store.relabel([take], targets))
 
+    def takes_relabel_many(self, output: str, target: Value, *takes: int) -> Answer:
+        targets = self._targets((output, target))
+        return self._edit(lambda store: store.relabel(takes, targets), lambda _: [len(takes)])
+
     def takes_trim(self, take: int, first: int, last: int) -> Answer:
         return self._edit(lambda store: store.trim(take, first, last))
 

@@ -342,6 +342,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row("/instrument/takes/delete_all", "", "Deletes every take; recorded performances stay.", done="takes:i"),
         _row("/instrument/takes/relabel", "take:i output:s target:v", "Makes a take teach another class or value."),
         _row(
+            "/instrument/takes/relabel_many",
+            "output:s target:v take:i",
+            "The same for several takes, as one step of `undo`.",
+            done="takes:i",
+            repeats=1,
+        ),
+        _row(
             "/instrument/takes/trim",
             "take:i first:i last:i",
             "Learns only from these frames of a take, counted from 0.",

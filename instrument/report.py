@@ -141,6 +141,7 @@ def take_row(take: Take) -> dict[str, Any]:
         "kind": take.kind,
         "targets": dict(take.targets),
         "frames": take.frame_count,
+        "trim": take.trim,
         "seconds": round(take.duration_s, 2),
         "tracked": round(take.tracked_fraction, 3),
         "source": take.source,

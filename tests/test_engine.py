@@ -146,6 +146,15 @@ def test_takes_are_deleted_relabelled_and_trimmed(instrument: Playing) -> None:
     assert instrument.takes() == []
 
 
+def test_several_takes_are_relabelled_as_one_step_of_undo(instrument: Playing) -> None:
+    for _ in range(3):
+        instrument.record_numbers(ROW, "side", "left")
+    assert instrument.ask("takes/relabel_many", "side", "right", 1, 3) == [2]
+    assert [row["targets"]["side"] for row in instrument.takes()] == ["right", "left", "right"]
+    instrument.ask("undo")
+    assert [row["targets"]["side"] for row in instrument.takes()] == ["left", "left", "left"]
+
+
 def test_a_wrong_class_or_value_or_output_is_refused_with_what_is_allowed(instrument: Playing) -> None:
     with pytest.raises(CommandFailed, match="allowed: left, right"):
         instrument.ask("record", "side", "up")

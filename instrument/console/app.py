@@ -22,7 +22,7 @@ from instrument.console.health import HealthKeeper
 from instrument.console.hub import Hub, topics_there_are
 from instrument.console.network import Door, qr_code
 from instrument.console.phone import PhoneRelay
-from instrument.console.takes import take_strip
+from instrument.console.takes import STRIP_FRAMES, take_strip
 from instrument.console.uploads import UploadError, take_project, take_video, uploaded_projects
 from instrument.console.viewer import Viewer
 from instrument.protocol import COMMANDS
@@ -107,10 +107,10 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
         return JSONResponse({"name": made.name, "path": str(made)})
 
     @app.get("/takes/{take}/strip")
-    async def strip(take: int) -> JSONResponse:
+    async def strip(take: int, frames: int = STRIP_FRAMES) -> JSONResponse:
         folder = hub.state.get("status", {}).get("project")
         try:
-            found = await asyncio.to_thread(take_strip, Path(folder or ""), take)
+            found = await asyncio.to_thread(take_strip, Path(folder or ""), take, max(frames, 1))
         except (TakesError, OSError) as error:
             return _refused(404, str(error))
         return JSONResponse(found)

@@ -22,13 +22,15 @@ define("camera-view", (element) => {
   let shown = {}; // the skeleton drawn
   let newest = {};
   let colour = "#e8ebef";
+  let playback = null; // a take that is played in the camera's place: {take, parts, aspect, colour}
   let enough = () => {};
 
   const draw = drawer(() => {
     const { context, width, height } = fit();
     context.clearRect(0, 0, width, height);
-    const scale = Math.min(width / aspect, height);
-    const shownWidth = scale * aspect;
+    const shape = playback?.aspect ?? aspect;
+    const scale = Math.min(width / shape, height);
+    const shownWidth = scale * shape;
     const left = (width - shownWidth) / 2;
     const top = (height - scale) / 2;
     context.save();
@@ -36,14 +38,27 @@ define("camera-view", (element) => {
       context.translate(width, 0);
       context.scale(-1, 1);
     }
-    if (!view.blind && hasPicture) context.drawImage(picture, left, top, shownWidth, scale);
-    const parts = view.blind || !hasPicture ? newest : shown;
+    if (!view.blind && hasPicture && !playback) context.drawImage(picture, left, top, shownWidth, scale);
+    const parts = playback?.parts ?? (view.blind || !hasPicture ? newest : shown);
     const size = Math.max(2.5, scale / 110);
     context.lineWidth = size;
-    drawSkeleton(context, parts, (x, y) => [left + x * shownWidth, top + y * scale], { colour, size });
+    drawSkeleton(context, parts, (x, y) => [left + x * shownWidth, top + y * scale], { colour: playback?.colour ?? colour, size });
     context.restore();
     element.dataset.tracked = newest.pose || newest.left_hand || newest.right_hand ? "yes" : "no";
   });
+
+  const badge = make("p", { class: "camera-badge", hidden: true });
+  element.append(badge);
+  const onPlayback = ({ detail }) => {
+    playback = detail;
+    badge.hidden = !playback;
+    if (playback) {
+      badge.textContent = t("camera_playback", { take: playback.take });
+      setNote("");
+    }
+    draw();
+  };
+  window.addEventListener("instrument-playback", onPlayback);
 
   const setNote = (text) => {
     if (note.textContent !== text) note.textContent = text;
@@ -85,6 +100,7 @@ define("camera-view", (element) => {
   return [
     ...endings,
     () => enough(),
+    () => window.removeEventListener("instrument-playback", onPlayback),
     () => resized.disconnect(),
     live.on("frame", (moving) => {
       newest = moving;
@@ -92,7 +108,7 @@ define("camera-view", (element) => {
       if (skeletons.size > KEPT_SKELETONS) skeletons.delete(skeletons.keys().next().value);
       const said = Object.entries(moving.predictions).find(([, values]) => typeof values[0] === "string" && values[0] !== "none");
       colour = said ? look(said[0], said[1][0]).accent : "#e8ebef";
-      setNote(moving.tracked ? "" : t(live.state.status?.listen?.is_numbers ? "camera_no_picture" : "camera_nobody"));
+      setNote(moving.tracked || playback ? "" : t(live.state.status?.listen?.is_numbers ? "camera_no_picture" : "camera_nobody"));
       if (view.blind || !hasPicture) draw();
     }),
     live.on("picture", ({ number, bitmap }) => {
