@@ -742,6 +742,7 @@ class Engine:
             },
             "dropped_messages": dict(self.server.dropped),
             "subscribers": self.telemetry.subscribers,
+            "changes": self.telemetry.changes,
             "errors": dict(self.errors),
             "restarts": self.health.restarts,
             "pid": process.pid,

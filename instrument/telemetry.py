@@ -23,6 +23,8 @@ class Telemetry:
         self._send = send
         self._now_s = now_s
         self._leases: dict[Address, tuple[frozenset[str], float]] = {}
+        self.changes = 0
+        """How often `changes` was published: who has missed one sees it in `status`."""
 
     def subscribe(self, subscriber: Address, topics: Sequence[str]) -> None:
         """Sends those topics, and no others, to that address for LEASE_S seconds from now.
@@ -51,6 +53,7 @@ class Telemetry:
 
     def publish(self, topic: str, *values: Value) -> None:
         """Sends one message to everybody subscribed to the topic."""
+        self.changes += topic == "changes"
         for subscriber in self.subscribers_of(topic):
             self._send(subscriber, TOPICS[topic][0], *values)
 

@@ -67,6 +67,19 @@ def test_takes_that_somebody_else_records_are_seen_without_asking(tmp_path: Path
         with_hub(port_of(one), use)
 
 
+def test_a_take_is_heard_of_although_the_word_of_it_was_lost(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: hub.state.get("takes") == [] and hub.state["engine"] == "here", "the state")
+        await wait_for(lambda: not hub._due, "nothing more to be asked")
+        keep = hub._take
+        hub._take = lambda topic, values: None if topic == "changes" else keep(topic, values)  # type: ignore[method-assign]
+        await asyncio.to_thread(one.record_numbers, [(0.1, 0.2)] * 12, "side", "left")
+        await wait_for(lambda: hub.state["takes"], "the take")
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)
+
+
 def test_nothing_is_subscribed_to_while_no_page_is_open(tmp_path: Path) -> None:
     async def use(hub: Hub, viewer: Viewer) -> None:
         await wait_for(lambda: one.engine.telemetry.subscribers == 1, "the subscription")

@@ -110,3 +110,66 @@ def test_a_take_is_played_back_in_the_cameras_place(page: "Page", program: Progr
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("window.played.length > 2 && window.played.at(-1) === null")
     assert page.evaluate("window.played[0]") == 6
+
+
+def test_hands_free_counts_in_aloud_and_records_as_often_as_wanted(page: "Page", program: Program) -> None:
+    before = len(json.loads(str(program.ask("takes")[0])))
+    page.get_by_role("button", name="Hands free").click()
+    for name, value in (("Count-in", "1"), ("Take, s", "0.5"), ("Times", "2")):
+        page.get_by_label(name).fill(value)
+        page.get_by_label(name).blur()
+    page.get_by_role("button", name="wide").click()
+    page.locator(".count-in", has_text="1").wait_for()
+    page.wait_for_function("import('/static/count_in.js').then(({ beepLoudness }) => beepLoudness() > 0.05)")
+    page.get_by_text("2 new of wide").wait_for()
+    assert len(json.loads(str(program.ask("takes")[0]))) == before + 2
+    for _ in range(2):
+        program.ask("takes/delete_last")
+
+
+def test_stop_ends_the_count_in_and_keeps_nothing(page: "Page", program: Program) -> None:
+    before = len(json.loads(str(program.ask("takes")[0])))
+    page.get_by_role("button", name="Hands free").click()
+    page.get_by_role("button", name="up").click()
+    page.locator(".count-in").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_text("Stopped; 0 new").wait_for()
+    assert len(json.loads(str(program.ask("takes")[0]))) == before
+
+
+def test_a_take_ends_by_itself_when_the_performer_is_back_at_rest(page: "Page") -> None:
+    """Ten frames at rest, arms up for twenty, and down again: only the arms that are up are kept."""
+    found = page.evaluate("""async () => {
+        const { restWatch } = await import("/static/rest_watch.js");
+        const pose = (up) => {
+            const points = new Float32Array(33 * 4).fill(1);
+            const put = (index, x, y) => points.set([x, y], index * 4);
+            for (const [side, x] of [[0, 0.45], [1, 0.55]]) {
+                put(11 + side, x, 0.3); put(23 + side, x, 0.5); put(25 + side, x, 0.7); put(27 + side, x, 0.9);
+                put(13 + side, x, 0.3 + 0.1 * (1 - 2 * up)); put(15 + side, x, 0.3 + 0.2 * (1 - 2 * up));
+            }
+            return { pose: points };
+        };
+        const watch = restWatch();
+        watch.begin(pose(0));
+        const ups = [...Array(10).fill(0), 0.5, ...Array(20).fill(1), 0.6, 0.3, ...Array(20).fill(0)];
+        const at = ups.findIndex((up) => watch.isBack(pose(up)));
+        return [at, watch.framesOfWayBack()];
+    }""")
+    ended, way_back = found
+    assert 33 < ended < 40
+    assert ended - way_back == 30
+
+
+def test_hands_free_ends_a_take_of_the_demo_performer_at_rest(page: "Page", program: Program) -> None:
+    page.get_by_role("button", name="Hands free").click()
+    for name, value in (("Count-in", "0.5"), ("Take, s", "30"), ("Times", "1")):
+        page.get_by_label(name).fill(value)
+        page.get_by_label(name).blur()
+    page.get_by_label("Stop when I am back at rest").check()
+    page.locator("instrument-recognised[data-said=rest]").wait_for()
+    page.get_by_role("button", name="up").click()
+    page.get_by_text("1 new of up").wait_for()
+    newest = json.loads(str(program.ask("takes")[0]))[-1]
+    assert newest["seconds"] < 12
+    program.ask("takes/delete_last")

@@ -247,8 +247,11 @@ class Hub(asyncio.DatagramProtocol):
         found = json.loads(str(answer[0]))
         if name == "status":
             self._status_at_s = asyncio.get_running_loop().time()
-            if found["project"] != self.state.get("status", {}).get("project"):
+            before = self.state.get("status", {})
+            if found["project"] != before.get("project"):
                 self._due.add("takes")
+            if found["changes"] != before.get("changes"):  # what said so may have been lost on the way
+                self._due |= {"takes", "routes", "scenes"}
             if self.state.get("coaching") != found["coaching"]:
                 self._set("coaching", found["coaching"])
         self._set(name, found)

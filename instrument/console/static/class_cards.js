@@ -5,6 +5,7 @@
 import { live, t } from "./live.js";
 import { define, isTyping, make } from "./element.js";
 import { look, outputs } from "./accents.js";
+import { handsFree } from "./hands_free.js";
 
 const TAP_MS = 250;
 
@@ -12,17 +13,18 @@ define("class-cards", (element) => {
   element.classList.add("panel");
   const groups = make("div", { class: "card-groups" });
   const said = make("p", { class: "card-said", role: "status" }, t("cards_how"));
-  element.append(said, groups);
+  const say = (text, isBad = false) => {
+    said.textContent = text;
+    said.classList.toggle("bad", isBad);
+  };
+  const free = handsFree(say);
+  if (free.isOn) say(t("cards_how_hands_free"));
+  element.append(make("div", { class: "cards-top" }, said, free.element), groups);
   let cards = [];
   let described = "";
   let held = null; // {card, since, isLatched, started}
   const targets = {}; // of continuous outputs, as their sliders stand
   const alongs = {}; // whether a continuous output is taught along with every class
-
-  const say = (text, isBad = false) => {
-    said.textContent = text;
-    said.classList.toggle("bad", isBad);
-  };
 
   const begin = (card) => {
     if (held) return;
@@ -68,7 +70,20 @@ define("class-cards", (element) => {
     } else end();
   };
 
-  const press = (card) => (held?.isLatched ? end() : begin(card));
+  const press = (card) => {
+    if (free.isBusy || (free.isOn && !held)) free.begin(card);
+    else if (held?.isLatched) end();
+    else begin(card);
+  };
+
+  // Elsewhere in the page somebody wants a take of a class: with a count-in, whatever else is set.
+  const onWanted = ({ detail: [output, target] }) => {
+    const card = cards.find((one) => one.pairs()[0] === output && (one.isContinuous || one.name === target));
+    if (!card || held || free.isBusy) return;
+    card.button.scrollIntoView({ block: "nearest" });
+    free.begin(card, 1);
+  };
+  window.addEventListener("instrument-record", onWanted);
 
   const cardOf = (name, { accent, mark }, pairs, key) => {
     const takes = make("span", { class: "card-takes" });
@@ -196,8 +211,10 @@ define("class-cards", (element) => {
     () => window.removeEventListener("keydown", onKeyDown),
     () => window.removeEventListener("keyup", onKeyUp),
     () => window.removeEventListener("blur", onBlur),
+    () => window.removeEventListener("instrument-record", onWanted),
     () => clearInterval(clock),
     () => end(),
+    ...free.endings,
     live.on("state", ({ name }) => (name === "status" || name === "takes") && build()),
     live.on("link", (isThere) => {
       if (isThere || !held) return;
