@@ -3,7 +3,7 @@
 A recording is taken through the predictor that plays, frame after frame, as if it came from the camera.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from instrument.features import extract
 from instrument.gate import RELEASE_S
+from instrument.models.fitting import Cancelled
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, Patch, read_patch
@@ -32,14 +33,14 @@ _MOST_POINTS = 1200
 """Of a curve."""
 
 
-def run_through(project: Project, take_id: int) -> dict[str, Any]:
+def run_through(project: Project, take_id: int, is_cancelled: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """What the models say along a take, performance or rehearsal, as JSON has it; times are seconds from its start.
 
     For each output `now` and `before` (None where no earlier model is kept; `reason` where one cannot run): `spans`
     of what was seen (start, end, name; None where nobody was in view), `curve` of a continuous output, `hits` of
     movements, and `triggers`, how often something else than nothing began.
 
-    Raises PatchError, TakesError and OSError.
+    Raises PatchError, TakesError, OSError and Cancelled.
     """
     patch = read_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
@@ -60,7 +61,7 @@ def run_through(project: Project, take_id: int) -> dict[str, Any]:
                 models[output.name] = load_of_kind(output.kind, file)
             except ModelError as error:
                 wrong[output.name] = str(error)
-        generations.append(_said(patch, models, wrong, sequence, times_s))
+        generations.append(_said(patch, models, wrong, sequence, times_s, is_cancelled))
     now, before = generations
     return {
         "take": take_id,
@@ -79,6 +80,7 @@ def _said(
     wrong: Mapping[str, str],
     sequence: LandmarkSequence,
     times_s: NDArray[np.float64],
+    is_cancelled: Callable[[], bool],
 ) -> dict[str, dict[str, Any]]:
     """By output, what those models say; nothing of an output without one."""
     predictor = Predictor(patch, is_live=False)
@@ -88,6 +90,8 @@ def _said(
     if models and len(sequence):
         values = extract(patch, sequence)
         for index, (time_s, is_seen) in enumerate(zip(times_s.tolist(), is_tracked.tolist(), strict=True)):
+            if is_cancelled():
+                raise Cancelled
             features = Features(frame_number=index, captured_at_s=time_s, values=values[index])
             predictions.append(predictor.predict(features, is_seen))
     reasons = dict(wrong)

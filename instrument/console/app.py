@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 from starlette.requests import ClientDisconnect
 
+from instrument.blame import blame
 from instrument.client import CommandFailed, NoAnswer
 from instrument.console.frame import Page, framed
 from instrument.console.guard import App, is_local
@@ -22,9 +24,13 @@ from instrument.console.health import HealthKeeper
 from instrument.console.hub import Hub, topics_there_are
 from instrument.console.network import Door, qr_code
 from instrument.console.phone import PhoneRelay
-from instrument.console.takes import STRIP_FRAMES, take_strip
+from instrument.console.takes import STRIP_FRAMES, RunThroughs, take_frames, take_strip
 from instrument.console.uploads import UploadError, take_project, take_video, uploaded_projects
 from instrument.console.viewer import Viewer
+from instrument.models.fitting import Cancelled, TrainingError
+from instrument.models.trained import ModelError
+from instrument.patch import PatchError
+from instrument.project import Project
 from instrument.protocol import COMMANDS
 from instrument.report import report_text
 from instrument.takes import TakesError
@@ -106,13 +112,50 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
                 return _refused(499, "")
         return JSONResponse({"name": made.name, "path": str(made)})
 
+    def project_folder() -> Path:
+        return Path(hub.state.get("status", {}).get("project") or "")
+
     @app.get("/takes/{take}/strip")
     async def strip(take: int, frames: int = STRIP_FRAMES) -> JSONResponse:
-        folder = hub.state.get("status", {}).get("project")
         try:
-            found = await asyncio.to_thread(take_strip, Path(folder or ""), take, max(frames, 1))
+            found = await asyncio.to_thread(take_strip, project_folder(), take, max(frames, 1))
         except (TakesError, OSError) as error:
             return _refused(404, str(error))
+        return JSONResponse(found)
+
+    @app.get("/takes/{take}/frames")
+    async def stretch(take: int, from_s: float = 0.0, to_s: float = 20.0) -> JSONResponse:
+        try:
+            found = await asyncio.to_thread(take_frames, project_folder(), take, from_s, to_s)
+        except (TakesError, OSError) as error:
+            return _refused(404, str(error))
+        return JSONResponse(found)
+
+    run_throughs = RunThroughs()
+
+    @app.get("/takes/{take}/along")
+    async def along(take: int, request: Request) -> JSONResponse:
+        is_left = threading.Event()
+        work = asyncio.create_task(asyncio.to_thread(run_throughs.of, project_folder(), take, is_left.is_set))
+        while not work.done():
+            await asyncio.wait({work}, timeout=0.25)
+            if await request.is_disconnected():
+                is_left.set()
+        try:
+            return JSONResponse(work.result())
+        except Cancelled:
+            return _refused(499, "")
+        except (PatchError, TakesError, OSError) as error:
+            return _refused(422, str(error))
+
+    @app.get("/takes/{take}/blame")
+    async def blamed(take: int, output: str, at_s: float = 0.0) -> JSONResponse:
+        try:
+            found = await asyncio.to_thread(blame, Project(project_folder()), take, at_s, output)
+        except KeyError as error:
+            return _refused(422, str(error.args[0]))
+        except (PatchError, TakesError, ModelError, TrainingError, OSError) as error:
+            return _refused(422, str(error))
         return JSONResponse(found)
 
     for page in pages:
