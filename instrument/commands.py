@@ -177,8 +177,11 @@ class Commands:
         else:
             log.info("patch.toml was changed, and plays")
 
-    def patch_set(self, key: str, value: str | float | int) -> Answer:
-        self._change_patch(set_value(self._patch_text(), key, value), edit=key)
+    def patch_set(self, key: str, value: str | float | int, *more: str | float | int) -> Answer:
+        text, pairs = self._patch_text(), (key, value, *more)
+        for one, to in zip(map(str, pairs[::2]), pairs[1::2], strict=True):
+            text = set_value(text, one, to)
+        self._change_patch(text, edit=" ".join(map(str, pairs[::2])))
         return None
 
     def patch_remove(self, key: str) -> Answer:

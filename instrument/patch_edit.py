@@ -19,7 +19,8 @@ _ARRAYS = ("output", "route", "scene")
 def set_value(text: str, key: str, value: str | float | int | list[str] | list[int]) -> str:
     """The text with that value set. Keys are written `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
 
-    Text `true` and `false` become booleans, text that starts with [ is a list as JSON. Scenes go on
+    Text `true` and `false` become booleans, text that starts with [ is a list as JSON, and with an empty
+    text the value is as if it had never been set. Scenes go on
     naming a route whose name changes with it. Raises ValueError for a key that leads nowhere.
     """
     document = _parse(text)
@@ -40,7 +41,10 @@ def set_value(text: str, key: str, value: str | float | int | list[str] | list[i
             value = int(value) if isinstance(old, int) and value.is_integer() else value
         elif old is None and isinstance(value, float) and value.is_integer():
             value = int(value)
-        place[last] = value
+        if value == "":
+            place.pop(last, None)
+        else:
+            place[last] = value
     _rename(document, names)
     return tomlkit.dumps(document)
 

@@ -178,9 +178,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row(
             "/instrument/patch/set",
-            "key:s value:v",
-            "Sets one value in `patch.toml`, keeping its comments, and plays on with it. Keys are written "
-            "`smoothing.beta`, `route.2.curve` (the second route), `route.2.range.1` (the first of its two numbers).",
+            "key:s value:v key:s value:v",
+            "Sets values in `patch.toml`, keeping its comments, and plays on with them. Keys are written "
+            "`smoothing.beta`, `route.2.curve` (the second route), `route.2.range.1` (the first of its two numbers); "
+            "an empty text takes a value out.",
+            optional=2,
+            repeats=2,
         ),
         _row(
             "/instrument/patch/remove",

@@ -572,3 +572,11 @@ def test_a_solo_route_plays_alone_and_leaves_mutes_as_they_were(tmp_path: Path) 
         instrument.ask("route/solo", 2, 0)
         assert [(one["is_muted"], one["is_solo"]) for one in routes_of(instrument)] == [(False, False)] * 2
         wait_until(lambda: len(notes(instrument)) > told, "the note to come back")
+
+
+def test_a_route_goes_from_osc_to_midi_in_one_edit(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", SCENES_PATCH, has_trainer=False) as instrument:
+        instrument.ask("patch/set", "route.1.osc", "", "route.1.range", "", "route.1.midi", "cc", "route.1.to", "synth")
+        assert (routes_of(instrument)[0]["midi"], routes_of(instrument)[0]["destination"]) == ("cc", "synth")
+        instrument.ask("patch/undo")
+        assert instrument.engine.project.patch_file.read_text(encoding="utf-8") == SCENES_PATCH

@@ -127,3 +127,8 @@ def test_a_new_scene_comes_last_and_gets_the_first_free_key() -> None:
 def test_what_a_route_does_when_lost_is_set_where_nothing_was() -> None:
     edited = set_value(TEXT, "route.1.when_lost.hold_s", 2.0)
     assert parse_patch(edited, Path("p")).routes[0].when_lost.hold_s == 2.0
+
+
+def test_an_empty_text_takes_a_value_out() -> None:
+    assert set_value(TEXT, "route.1.range", "") == TEXT.replace("range = [0, 10]\n", "")
+    assert set_value(TEXT, "route.1.name", "") == TEXT

@@ -29,6 +29,7 @@ def framed(page: Page, pages: Sequence[Page]) -> Callable[[], None]:
         with ui.element("header").classes("bar"):
             ui.link(TEXTS["skip"], "#content").classes("skip")
             panel("project-name")
+            panel("scene-name")
             with ui.element("nav").props(f'aria-label="{TEXTS["pages"]}"'):
                 for one in pages:
                     link = ui.link(one.title, one.path)

@@ -3,6 +3,7 @@
 import { live, t } from "./live.js";
 import { define, drawer, make, sharpCanvas } from "./element.js";
 import { look } from "./accents.js";
+import { keyOfControl, keyOfRoute } from "./controls.js";
 
 const SHOWN_MS = 10_000;
 const DRAWN_EVERY_MS = 60; // a curve of ten seconds needs no more
@@ -26,7 +27,7 @@ define("meters", (element) => {
     meters = new Map();
     const made = routes.map((route) => {
       const meter = meterOf(route);
-      for (const key of meter.keys) meters.set(key, [...(meters.get(key) ?? []), meter]);
+      meters.set(meter.key, [...(meters.get(meter.key) ?? []), meter]);
       return meter.row;
     });
     rows.replaceChildren(...(made.length ? made : [make("p", { class: "muted" }, t("meters_none"))]));
@@ -34,10 +35,9 @@ define("meters", (element) => {
 
   const take = (controls) => {
     const now = performance.now();
-    for (const [destination, first, ...rest] of controls) {
-      const isOsc = typeof first === "string";
-      const key = isOsc ? `${destination} ${first}` : midiKey(destination, first, rest[0]);
-      for (const meter of meters.get(key) ?? []) meter.take(isOsc ? rest : [first, ...rest], now);
+    for (const control of controls) {
+      const values = control.slice(typeof control[1] === "string" ? 2 : 1);
+      for (const meter of meters.get(keyOfControl(control)) ?? []) meter.take(values, now);
     }
   };
 
@@ -57,13 +57,6 @@ define("meters", (element) => {
     }),
   ];
 });
-
-function midiKey(destination, status, number) {
-  const kind = status & 0xf0;
-  const channel = status & 0x0f;
-  if (kind === 0xc0) return `${destination} program ${channel}`;
-  return `${destination} ${kind === 0xb0 ? "cc" : "note"} ${channel} ${number}`;
-}
 
 function meterOf(route) {
   const { accent, mark } = look(route.output, route.class_name);
@@ -85,13 +78,9 @@ function meterOf(route) {
   let flashedAt = -Infinity;
   let text = "";
 
-  const keys = route.osc
-    ? [`${route.destination} ${route.osc}`]
-    : [`${route.destination} ${route.midi} ${route.channel}${route.midi === "program" ? "" : ` ${route.midi_number}`}`];
-
   return {
     row,
-    keys,
+    key: keyOfRoute(route),
     take(values, now) {
       if (typeof values[0] === "string") {
         const [said, confidence] = values;
