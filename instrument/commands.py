@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from instrument import __version__
 from instrument.assets import AssetError
 from instrument.exchange import export_takes, read_takes
@@ -180,7 +182,7 @@ class Commands:
     def patch_set(self, key: str, value: str | float | int, *more: str | float | int) -> Answer:
         text, pairs = self._patch_text(), (key, value, *more)
         for one, to in zip(map(str, pairs[::2]), pairs[1::2], strict=True):
-            text = set_value(text, one, to)
+            text = set_value(text, one, _as_typed(to))
         self._change_patch(text, edit=" ".join(map(str, pairs[::2])))
         return None
 
@@ -826,12 +828,19 @@ class Commands:
 def _scene_row(route: Route, output: Output, *, is_muted: bool) -> dict[str, Any]:
     """What a scene says of a route: all that a scene may change and that this kind of route heeds."""
     row: dict[str, Any] = {"route": route.name, "muted": is_muted}
-    is_level = route.class_name is not None or route.value != "said" or output.kind == "continuous"
-    if is_level and route.midi != "note":
+    if route.when and route.when != "progress" and not route.midi:
+        return row
+    is_level = route.class_name is not None or route.value != "said" or output.kind != "class"
+    if is_level and (route.midi != "note" or route.when):
         row["range"] = [_plain(route.low), _plain(route.high)]
         return row | {"curve": _plain(route.curve), "invert": route.invert, "smooth_s": _plain(route.smooth_s)}
     row |= {name: _plain(getattr(route, name)) for name in ("threshold", "hysteresis", "min_hold_s")}
     return row | {"velocity": route.velocity} if route.midi == "note" else row
+
+
+def _as_typed(value: str | float | int) -> str | float | int:
+    """A number as it was before OSC made 32 bits of it: 0.72, not 0.7200000286102295."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _plain(value: float) -> float | int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from instrument.patch import NO_CLASS, Patch, Route, Scene
-from instrument.signals import ClassPrediction, Prediction
+from instrument.signals import ClassPrediction, Prediction, TriggerPrediction
 
 GRADUAL = ("low", "high", "curve", "smooth_s", "threshold", "hysteresis", "min_hold_s")
 """What moves in a cross-fade; a velocity moves too, in whole steps, and the rest switches at its middle."""
@@ -62,11 +62,16 @@ class Scenes:
         return Step(routes=self.routes, switched=switched)
 
     def cued(self, prediction: Prediction, now_s: float) -> Scene | None:
-        """The scene that a class recalls now: one that was seen for long enough, and was gone before."""
+        """The scene recalled now: by a class seen for long enough and gone before, or by a movement played."""
         for scene in self._patch.scenes:
             if scene.output is None:
                 continue
             said = prediction.outputs.get(scene.output) if prediction.is_tracked else None
+            if isinstance(said, TriggerPrediction):
+                is_hit = any((one.what, one.movement) == ("hit", scene.class_name) for one in said.events)
+                if is_hit and scene.name != self.current:
+                    return scene
+                continue
             confidence = 0.0
             if isinstance(said, ClassPrediction) and said.is_none:
                 confidence = float(scene.class_name == NO_CLASS)

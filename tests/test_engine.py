@@ -580,3 +580,10 @@ def test_a_route_goes_from_osc_to_midi_in_one_edit(tmp_path: Path) -> None:
         assert (routes_of(instrument)[0]["midi"], routes_of(instrument)[0]["destination"]) == ("cc", "synth")
         instrument.ask("patch/undo")
         assert instrument.engine.project.patch_file.read_text(encoding="utf-8") == SCENES_PATCH
+
+
+def test_a_number_is_written_into_the_patch_as_it_was_typed(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", SCENES_PATCH, has_trainer=False) as instrument:
+        instrument.ask("patch/set", "route.1.curve", 0.72, "route.1.smooth_s", 1e-3)
+        text = instrument.engine.project.patch_file.read_text(encoding="utf-8")
+        assert "curve = 0.72\nsmooth_s = 0.001\n" in text

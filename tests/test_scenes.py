@@ -7,7 +7,7 @@ import pytest
 
 from instrument.patch import Patch, parse_patch
 from instrument.scenes import Scenes, blend
-from instrument.signals import ClassPrediction, Prediction
+from instrument.signals import ClassPrediction, MovementEvent, Prediction, TriggerPrediction
 
 TEXT = """
 name = "test"
@@ -85,6 +85,20 @@ def test_a_class_recalls_its_scene_once_it_was_seen_long_enough() -> None:
     scenes = Scenes(parsed())
     cued = [scenes.cued(seen(up), now_s) for now_s, up in ((0.0, 0.9), (0.9, 0.45), (1.0, 0.9), (2.0, 0.9))]
     assert [scene and scene.name for scene in cued] == [None, None, "armed", None]
+
+
+def test_a_movement_recalls_its_scene_when_it_is_played() -> None:
+    text = TEXT.replace('classes = ["rest", "up"]', 'kind = "trigger"\nclasses = ["up", "swipe"]')
+    scenes = Scenes(parsed(text.replace('from = "posture.up"', 'from = "posture.swipe"')))
+    cued = []
+    for what, movement in (("hit", "up"), ("begin", "swipe"), ("hit", "swipe")):
+        event = MovementEvent(what=what, movement=movement, onset_s=0.0, velocity=0.5)
+        said = TriggerPrediction(
+            classes=(), confidences=np.zeros(0, dtype=np.float32), current=None, progress=0.0, events=(event,)
+        )
+        prediction = Prediction(frame_number=0, captured_at_s=0.0, outputs={"posture": said}, is_tracked=True)
+        cued.append(scenes.cued(prediction, 0.0))
+    assert [scene and scene.name for scene in cued] == [None, None, "armed"]
 
 
 def test_a_class_that_was_gone_too_soon_recalls_nothing() -> None:

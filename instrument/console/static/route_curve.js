@@ -11,11 +11,12 @@ const LEAST = 0.05;
 const MOST = 20;
 
 export function isLevel(route) {
+  if (route.when) return route.when === "progress" || route.midi === "note"; // the velocity of a movement is shaped, too
   return route.midi !== "note" && route.midi !== "program" && (route.class_name !== null || route.is_continuous || route.value !== "said");
 }
 
 export function curveOf({ label, onChange }) {
-  const { canvas, fit } = sharpCanvas({ class: "curve", role: "slider", tabindex: "0", "aria-label": label });
+  const { canvas, fit } = sharpCanvas({ class: "route-shape", role: "slider", tabindex: "0", "aria-label": label });
   let route = null;
   let share = null;
   let isDragged = false;

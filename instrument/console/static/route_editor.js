@@ -21,20 +21,25 @@ export function routeEditor(set, ask) {
   const field = (name, input, read, write) => {
     const isBox = input.type === "checkbox";
     input.name = name;
+    input.ariaLabel = t(`field_${name}`);
+    let stage = ""; // "typing" and "sent" are not overwritten by what plays meanwhile
     const show = () => {
-      if (document.activeElement === input && input.dataset.edited) return;
+      if (stage) return;
       if (isBox) input.checked = read(route);
       else input.value = read(route);
-      delete input.dataset.edited;
     };
-    input.addEventListener("input", () => (input.dataset.edited = "yes"));
-    input.addEventListener("change", () => {
-      delete input.dataset.edited;
-      const value = isBox ? String(input.checked) : input.type === "number" ? input.valueAsNumber : input.value;
-      if (Number.isNaN(value)) return show();
-      set(...write(value));
+    input.addEventListener("input", () => (stage = "typing"));
+    input.addEventListener("blur", () => {
+      if (stage === "typing") stage = "";
+      show();
     });
-    input.addEventListener("blur", show);
+    input.addEventListener("change", async () => {
+      const value = isBox ? String(input.checked) : input.type === "number" ? input.valueAsNumber : input.value;
+      stage = Number.isNaN(value) ? "" : "sent";
+      const isDone = stage && (await set(...write(value)));
+      stage = "";
+      if (!isDone) show();
+    });
     shows.push(show);
     return make("label", { class: isBox ? "is-box" : "" }, make("span", {}, t(`field_${name}`)), input);
   };
@@ -65,15 +70,19 @@ export function routeEditor(set, ask) {
       if (kind === "note") parts.push(number("velocity", { min: 1, max: 127, step: 1 }));
     }
     if (level) {
-      const range = (end) => (value) => ["range", JSON.stringify(end ? [route.low, value] : [value, route.high])];
-      const edge = (name, end) =>
-        field(name, make("input", { type: "number", step: "any" }), (one) => round(end ? one.high : one.low), range(end));
+      const ends = [0, 1].map(() => make("input", { type: "number", step: "any" }));
+      const range = () => ["range", JSON.stringify(ends.map((one) => one.valueAsNumber))];
+      const edge = (name, end) => field(name, ends[end], (one) => round(end ? one.high : one.low), range);
       parts.push(edge("low", 0), edge("high", 1), number("curve", { min: 0.01, max: 100 }), number("smooth_s", { min: 0, max: 60 }), box("invert"));
-    } else {
+    } else if (!route.when) {
       const share = { min: 0, max: 1, step: 0.01 };
       parts.push(number("threshold", share), number("hysteresis", share), number("min_hold_s", { min: 0, max: 60 }));
     }
-    if (kind !== "note") parts.push(box("change_only"));
+    if (route.when) {
+      const moments = { osc: ["hit", "begin", "end", "progress"], note: ["hit", "begin"], cc: ["progress"] }[kind];
+      parts.push(select("when", moments.map((one) => [one, t(`when_${one}`)]), (one) => one.when, (value) => ["when", value]));
+      if (kind === "note") parts.push(number("length_s", { min: 0, max: 3600 }));
+    } else if (kind !== "note") parts.push(box("change_only"));
     const then = (one) => (typeof one.when_lost.then === "number" ? "value" : one.when_lost.then);
     parts.push(
       make(
@@ -107,7 +116,7 @@ export function routeEditor(set, ask) {
       route = shown;
       element.style.setProperty("--accent", route.accent);
       title.textContent = `${route.source} → ${route.name}`;
-      const now = JSON.stringify([route.number, route.source, route.value, route.midi, typeof route.when_lost.then, sources(route), destinations(route.midi ?? "osc")]);
+      const now = JSON.stringify([route.number, route.source, route.value, route.midi, route.when, typeof route.when_lost.then, sources(route), destinations(route.midi ?? "osc")]);
       if (now !== shape) {
         const focused = element.contains(document.activeElement) ? document.activeElement.name : "";
         shape = now;
@@ -131,8 +140,9 @@ function sources({ midi, source, value }) {
   const found = [];
   for (const output of outputs()) {
     const isClass = output.kind === "class";
+    const isContinuous = output.kind === "continuous";
     if (midi !== "note" && !(midi === "cc" && isClass) && !(midi === "program" && !isClass)) found.push([`${output.name}|said`, output.name]);
-    if (isClass && midi !== "program") for (const { name } of output.shown) found.push([`${output.name}.${name}|said`, `${output.name}.${name}`]);
+    if (!isContinuous && midi !== "program") for (const { name } of output.shown) found.push([`${output.name}.${name}|said`, `${output.name}.${name}`]);
     if (isClass && (!midi || midi === "cc")) found.push([`${output.name}|familiarity`, `${output.name} ${t("value_familiarity")}`]);
   }
   const own = `${source}|${value}`;
@@ -141,12 +151,12 @@ function sources({ midi, source, value }) {
 }
 
 // What a route from there may be.
-function kinds({ source, output, class_name, value }) {
-  const isContinuous = outputs().find((one) => one.name === output)?.kind === "continuous";
+function kinds({ output, class_name, value }) {
+  const isClass = outputs().find((one) => one.name === output)?.kind === "class";
   const allowed = ["osc"];
-  if (isContinuous || class_name || value !== "said") allowed.push("cc");
+  if (!isClass || class_name || value !== "said") allowed.push("cc");
   if (class_name) allowed.push("note");
-  if (!isContinuous && !class_name && source && value === "said") allowed.push("program");
+  if (isClass && !class_name && value === "said") allowed.push("program");
   return allowed.map((one) => [one, t(`kind_${one}`)]);
 }
 
@@ -159,9 +169,9 @@ function destinations(kind) {
 // Everything that has to change for a route to become of that kind, in one edit.
 function kindEdits(route, kind) {
   if (kind === "osc") {
-    return ["midi", "", "number", "", "channel", "", "velocity", "", "range", "", "to", destinations("osc")[0][0], "osc", `/${route.source.replaceAll(".", "/")}`];
+    return ["midi", "", "number", "", "channel", "", "velocity", "", "range", "", "when", "", "length_s", "", "to", destinations("osc")[0][0], "osc", `/${route.source.replaceAll(".", "/")}`];
   }
-  const edits = ["osc", "", "midi", kind, "number", ""];
+  const edits = ["osc", "", "midi", kind, "number", "", "when", "", "length_s", ""];
   if (route.osc) edits.push("range", "", "to", destinations(kind)[0][0]);
   return edits;
 }

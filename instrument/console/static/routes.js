@@ -33,8 +33,9 @@ define("routes", (element) => {
   element.append(list, editor.element);
 
   let rows = [];
-  let picked = 0;
-  let waiting = null; // the newest edit, while one is under way: a drag never queues
+  let wanted = 0; // the route picked; one that was just added comes a moment later
+  let sending = null;
+  const waiting = new Map(); // the newest value of what is edited while an edit is under way: a drag never queues
 
   const ask = async (address, ...values) => {
     try {
@@ -44,21 +45,24 @@ define("routes", (element) => {
     } catch (error) {
       problem.textContent = error.message;
       problem.hidden = false;
-      editor.show(routes()[picked]); // as it really is
+      editor.show(routes()[picked()]); // as it really is
       return null;
     }
   };
-  let isAsking = false;
-  const set = async (...pairs) => {
-    waiting = ["/instrument/patch/set", ...pairs.map((one, index) => (index % 2 ? one : `route.${picked + 1}.${one}`))];
-    if (isAsking) return;
-    isAsking = true;
-    while (waiting) {
-      const command = waiting;
-      waiting = null;
-      await ask(...command);
+  const send = async () => {
+    let isDone = true;
+    while (waiting.size) {
+      const edit = [...waiting].flat();
+      waiting.clear();
+      isDone = (await ask("/instrument/patch/set", ...edit)) !== null;
     }
-    isAsking = false;
+    sending = null;
+    return isDone;
+  };
+  const set = (...pairs) => {
+    pairs.forEach((one, index) => index % 2 || waiting.set(`route.${picked() + 1}.${one}`, pairs[index + 1]));
+    sending ??= send();
+    return sending;
   };
 
   const routes = () =>
@@ -68,35 +72,37 @@ define("routes", (element) => {
       return { ...route, accent, mark, is_continuous };
     });
 
+  const picked = () => Math.min(wanted, Math.max((live.state.routes ?? []).length - 1, 0));
+
   const addRoute = async () => {
     const from = outputs()[0]?.name;
     if (!from) return;
     const taken = (live.state.routes ?? []).map((route) => route.osc);
     let address = `/${from}`;
     for (let number = 2; taken.includes(address); number++) address = `/${from}/${number}`;
-    picked = (live.state.routes ?? []).length;
-    await ask("/instrument/patch/add", "route", JSON.stringify({ from, osc: address }));
+    const count = routes().length;
+    if (await ask("/instrument/patch/add", "route", JSON.stringify({ from, osc: address }))) wanted = count;
+    show();
   };
 
   const pick = (index) => {
-    picked = index;
+    wanted = index;
     show();
     if (matchMedia("(max-width: 760px)").matches) editor.element.scrollIntoView({ block: "nearest" });
   };
 
   const show = () => {
     const all = routes();
-    picked = Math.min(picked, Math.max(all.length - 1, 0));
     while (rows.length > all.length) rows.pop().row.remove();
     while (rows.length < all.length) {
       const row = rowOf(rows.length, pick, ask);
       rows.push(row);
       body.append(row.row);
     }
-    all.forEach((route, index) => rows[index].show(route, index === picked));
+    all.forEach((route, index) => rows[index].show(route, index === picked()));
     none.hidden = all.length > 0;
     table.hidden = all.length === 0;
-    editor.show(all[picked]);
+    editor.show(all[picked()]);
     const wrong = live.state.status?.patch_problem;
     broken.textContent = wrong ? t("patch_problem", { reason: wrong }) : "";
     broken.hidden = !wrong;
@@ -129,7 +135,7 @@ define("routes", (element) => {
       take(controls);
       const now = performance.now();
       for (const row of rows) row.draw(now);
-      editor.at(rows[picked]?.share() ?? null);
+      editor.at(rows[picked()]?.share() ?? null);
     }),
   ];
 });
@@ -193,7 +199,7 @@ function rowOf(index, pick, ask) {
       from.textContent = route.value === "said" ? route.source : `${route.source} ${t(`value_${route.value}`)}`;
       goal.textContent = goalText(route);
       where.textContent = route.midi ? t("route_on_channel", { to: route.destination, channel: route.channel + 1 }) : route.destination;
-      range.textContent = isLevel(route) ? `${shortNumber(route.low)} – ${shortNumber(route.high)}` : "";
+      range.textContent = isLevel(route) ? t("route_from_to", { low: shortNumber(route.low), high: shortNumber(route.high) }) : "";
       for (const [button, isOn, word] of [[mute, route.is_muted, "mute"], [solo, route.is_solo, "solo"], [test, Boolean(route.tried), "test"]]) {
         button.setAttribute("aria-pressed", isOn);
         button.ariaLabel = `${t(`route_${word}`)}: ${goalText(route)}`;

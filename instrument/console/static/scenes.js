@@ -14,7 +14,11 @@ define("scenes", (element) => {
   const save = make("form", { class: "scene-save", onsubmit: (event) => {
     event.preventDefault();
     const wanted = name.value.trim() || playing()?.name;
-    if (wanted) ask("/instrument/scene/save", wanted).then((isDone) => isDone && (name.value = ""));
+    if (wanted) ask("/instrument/scene/save", wanted).then((isDone) => {
+      if (!isDone) return;
+      name.value = "";
+      name.blur(); // the keys recall scenes again
+    });
   } }, name, make("button", { title: t("scene_save_about") }, t("scene_save")));
   const settings = make("div", { class: "scene-settings" });
   element.append(make("h2", {}, t("scenes")), buttons, save, settings, problem);
