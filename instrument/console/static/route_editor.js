@@ -10,7 +10,7 @@ export function routeEditor(set, ask) {
   const title = make("h2");
   const fields = make("div", { class: "route-fields" });
   const curve = curveOf({ label: t("curve_about"), onChange: (settings) => set(...Object.entries(settings).flat()) });
-  const about = make("p", { class: "curve-note" });
+  const about = make("p", { class: "shape-note" });
   const actions = make("div", { class: "route-actions" });
   const element = make("section", { class: "panel route-editor", "aria-label": t("route_editor") }, title, curve.element, about, fields, actions);
   let route = null;
