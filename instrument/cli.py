@@ -601,6 +601,30 @@ def blame(
         typer.echo(f"  {one['share']:6.1%}  because of take {one['take']}")
 
 
+@app.command()
+def along(
+    take: Annotated[int, typer.Argument(help="The number of a performance, rehearsal or take.")],
+    project: ProjectArgument = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Tell what the models would have done along a recording, and what those before the last training would have."""
+    from instrument.kernels.threads import use_one_thread
+
+    if "numpy" not in sys.modules:
+        use_one_thread()
+    from instrument.patch import PatchError
+    from instrument.projects import ProjectError, find_project
+    from instrument.report import run_through_text
+    from instrument.run_through import run_through
+    from instrument.takes import TakesError
+
+    try:
+        found = run_through(find_project(project), take)
+    except (ProjectError, PatchError, TakesError, OSError) as error:
+        _fail(error)
+    typer.echo(json.dumps(found, indent=2) if as_json else run_through_text(found))
+
+
 @bench.command("latency")
 def bench_latency(
     source: Annotated[str, typer.Option(metavar="FILE", help="A video file, or demo.")] = "demo",

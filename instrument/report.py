@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from instrument.health import COUNTED
+from instrument.patch import NO_CLASS
 from instrument.takes import Take
 
 
@@ -131,6 +132,32 @@ def takes_text(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         targets = ", ".join(f"{name} = {target}" for name, target in row["targets"].items()) or row["kind"]
         lines.append(f"{row['id']:6d}  {row['frames']:6d}  {row['seconds']:7.2f}  {row['tracked']:7.0%}  {targets}")
+    return "\n".join(lines)
+
+
+def run_through_text(found: dict[str, Any]) -> str:
+    """What models say along a recording, for people: spans of what was seen, and how often something began."""
+    minutes = max(found["seconds"] / 60, 1e-9)
+    lines = [f"{found['kind']} {found['take']}, {found['seconds']:.1f} s"]
+    for output in found["outputs"]:
+        for which in ("now", "before"):
+            one = output[which]
+            if one is None:
+                lines.append(f"{output['name']}, {which}: no {'other ' * (which == 'before')}model")
+            elif "reason" in one:
+                lines.append(f"{output['name']}, {which}: {one['reason']}")
+            elif "curve" in one:
+                values = [value for _, value in one["curve"] if value is not None]
+                shown = f"{min(values):.2f} to {max(values):.2f}" if values else "nobody in view"
+                lines.append(f"{output['name']}, {which}: {shown}")
+            else:
+                count = one["triggers"]
+                lines.append(f"{output['name']}, {which}: {count} triggers, {count / minutes:.1f} a minute")
+                lines += [
+                    f"  {start:8.2f} .. {end:.2f} s  {name}"
+                    for start, end, name in one["spans"]
+                    if name not in (None, NO_CLASS)
+                ]
     return "\n".join(lines)
 
 

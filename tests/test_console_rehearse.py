@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import Program, chromium, open_page
+from browsing import FAINT_TEXTS, NAMELESS, Program, chromium, open_page
 from clients import require_client, wait_until
 
 from instrument.projects import new_project
@@ -112,6 +112,35 @@ def test_a_run_through_becomes_a_rehearsal_with_its_rate_and_is_deleted(browser:
     before = page.locator(".run").count()
     page.get_by_role("button", name=re.compile("Delete run-through")).first.click()
     page.wait_for_function(f"document.querySelectorAll('.run').length === {before - 1}")
+    page.close()
+
+
+def test_every_word_is_readable_and_every_control_has_a_name(browser: "Browser", program: Program) -> None:
+    page = open_page(browser, program.url + "/rehearse")
+    record(page, program)
+    page.locator(".bands-line").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("w")
+    page.locator(".why li").first.wait_for()
+    assert page.evaluate(FAINT_TEXTS) == []
+    assert page.evaluate(NAMELESS) == []
+    page.close()
+
+
+def test_a_pin_is_taken_back_with_a_key(browser: "Browser", program: Program) -> None:
+    page = open_page(browser, program.url + "/rehearse")
+    record(page, program)
+    takes = takes_of(program)
+    page.locator(".bands-line").focus()
+    page.keyboard.press("PageUp")
+    page.keyboard.down("Shift")
+    page.keyboard.press("End")
+    page.keyboard.up("Shift")
+    page.get_by_role("button", name="Make the span a take of up").click()
+    page.get_by_text(re.compile(r"Take \d+ of up")).wait_for()
+    page.keyboard.press("Control+z")
+    page.get_by_text(re.compile("take .* s of take")).wait_for()
+    assert takes_of(program) == takes
     page.close()
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clients import wait_until
+from movements import HZ, circle, held, stream, zigzag
 from playing import NUMBERS_PATCH, playing
+from typer.testing import CliRunner
 
+from instrument.cli import app
 from instrument.client import CommandFailed
 from instrument.gate import RELEASE_S
 from instrument.models.trained import load_model
@@ -70,6 +73,52 @@ def test_a_run_through_says_what_is_seen_when(project: Project) -> None:
     assert amount["now"]["curve"][0][1] == pytest.approx(0.0, abs=0.1)
     assert amount["now"]["curve"][-1][1] == pytest.approx(1.0, abs=0.1)
     assert side["before"] is None
+
+
+def test_it_is_told_in_words(project: Project) -> None:
+    said = CliRunner().invoke(app, ["along", "5", str(project.folder)]).output
+    assert "performance 5, 2.0 s" in said
+    assert "side, now: 2 triggers, 61" in said
+    assert "side, before: no other model" in said
+    assert "no take 9" in CliRunner().invoke(app, ["along", "9", str(project.folder)]).output
+
+
+def test_a_learner_of_scikit_learn_is_waited_for(project: Project) -> None:
+    pytest.importorskip("sklearn")
+    project.patch_file.write_text(NUMBERS_PATCH.replace('"side"\n', '"side"\nlearner = "knn"\n'), encoding="utf-8")
+    train(project)
+    side = run_through(project, 5)["outputs"][0]
+    assert [name for _, _, name in side["now"]["spans"]] == ["left", "right"]
+    assert "learned by network" in side["before"]["reason"]
+
+
+def test_movements_are_hits_with_their_names(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.patch_file.write_text(
+        '[listen]\nsource = "osc"\ninputs = 2\n[[output]]\nname = "move"\nkind = "trigger"\n', encoding="utf-8"
+    )
+
+    def moved(places: np.ndarray, kind: str = "take", **targets: str) -> WholeTake:
+        return WholeTake(
+            kind=kind,
+            created_at=utc_now(),
+            source="test",
+            targets=targets,
+            landmarks=LandmarkSequence(
+                times_s=np.arange(len(places)) / HZ, aspect=np.ones(len(places), dtype=np.float32), numbers=places
+            ),
+        )
+
+    with TakeStore.open(project.takes_file) as store:
+        for seed in (1, 2):
+            store.add([moved(held(circle(1.0, seed=seed)), move="circle")], "test")
+            store.add([moved(held(zigzag(1.2, seed=10 + seed), 0.3, 0.8), move="zigzag")], "test")
+        played = stream([circle(1.0, seed=20), zigzag(1.2, seed=21), circle(1.8, seed=23)]).astype(np.float32)
+        (take,) = store.add([moved(played, "performance")], "test")
+    train_project(tmp_path, cache=FeatureCache())
+    move = run_through(project, take)["outputs"][0]["now"]
+    assert [name for _, name, _ in move["hits"]] == ["circle", "zigzag", "circle"]
+    assert move["triggers"] == 3
 
 
 def test_after_a_training_the_model_before_it_is_shown_beside(project: Project) -> None:

@@ -33,10 +33,11 @@ define("run-pin", (element) => {
       said.textContent = error.message;
     }
   };
-  const undo = async () => {
-    const [what] = await live.ask("/instrument/undo").catch((error) => [error.message]);
+  const step = async (command) => {
+    const [what] = await live.ask(command).catch((error) => [error.message]);
     said.textContent = what;
   };
+  const undo = () => step("/instrument/undo");
   const blame = async (output) => {
     if (!run.take) return;
     const at = run.at;
@@ -104,9 +105,14 @@ define("run-pin", (element) => {
     for (const one of [start, end, ...why.children]) one.disabled = !run.take;
   };
   const keys = (event) => {
-    if (isTyping(event.target) || event.ctrlKey || event.metaKey) return;
-    if (event.key === "[") mark(0);
-    else if (event.key === "]") mark(1);
+    if (isTyping(event.target)) return;
+    const key = event.key.toLowerCase();
+    if (key === "[") mark(0); // before Ctrl, which some keyboards type it with
+    else if (key === "]") mark(1);
+    else if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
+      event.preventDefault();
+      step(key === "y" || event.shiftKey ? "/instrument/redo" : "/instrument/undo");
+    }
   };
   window.addEventListener("keydown", keys);
   build();
