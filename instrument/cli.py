@@ -102,6 +102,13 @@ def play(
         str,
         typer.Option(metavar="HOST", help="0.0.0.0 lets other computers open the page, with the link that is printed."),
     ] = "127.0.0.1",
+    page: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A Python file that makes one more page (docs/own-page.md). It is run: know whose it is.",
+        ),
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open the page, only print its link.")
     ] = False,
@@ -117,6 +124,11 @@ def play(
         out_address = parse_host_port(out) if out else None
     except ValueError as error:
         _fail(error, WRONG_WORDS)
+    for file in page or ():
+        if headless:
+            _fail("--page is for the console, which --headless leaves out", WRONG_WORDS)
+        if file.suffix != ".py" or not file.is_file():
+            _fail(f"--page {file}: no such Python file; see docs/own-page.md", WRONG_WORDS)
     try:
         found = find_project(project, source=source)
         patch = read_patch(found.patch_file).sending_to(out_address)
@@ -137,6 +149,7 @@ def play(
         on_network=_show_network,
         listen_host=console_listen,
         port=console_port,
+        own_pages=[file.absolute() for file in page or ()],
     )
     supervisor = Supervisor(options, say=print if is_interactive else None, console=None if headless else console)
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):

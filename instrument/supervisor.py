@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -52,6 +53,8 @@ class ConsoleOptions:
     listen_host: str = "127.0.0.1"
     port: int | None = None
     """None: DEFAULT_CONSOLE_PORT, or the next one that is free. The network's is the one after it."""
+    own_pages: Sequence[Path] = ()
+    """Files that make one more page each. They are run."""
     on_network: Callable[[str, str], None] = lambda *_: None
     """Called once, with the link for other computers and the certificate's fingerprint, if they may come in."""
 
@@ -134,6 +137,7 @@ class Supervisor:
         port = self._console_port or options.port
         arguments = ["--engine", self._engine_address(), "--listen", options.listen_host]
         arguments += ["--port", str(port or DEFAULT_CONSOLE_PORT), *(["--is-fixed"] if port else [])]
+        arguments += [word for file in options.own_pages for word in ("--page", str(file))]
         console = self._spawn("instrument.console.process", arguments, stdout=subprocess.PIPE)
         threading.Thread(target=self._hear_console, args=(console, options), name="console", daemon=True).start()
         return console

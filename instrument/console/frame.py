@@ -26,6 +26,7 @@ def framed(page: Page, pages: Sequence[Page]) -> Callable[[], None]:
         texts = json.dumps(TEXTS).replace("<", "\\u003c")
         ui.add_head_html(f'<script type="application/json" id="instrument-texts">{texts}</script>')
         ui.add_head_html('<link rel="stylesheet" href="/static/console.css">')
+        ui.add_head_html('<link rel="stylesheet" href="/static/map.css">')
         with ui.element("header").classes("bar"):
             ui.link(TEXTS["skip"], "#content").classes("skip")
             panel("project-name")

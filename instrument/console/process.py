@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from instrument.console.network import (
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", required=True, type=int, help="the port to serve on")
     parser.add_argument("--is-fixed", action="store_true", help="that port and no other")
+    parser.add_argument("--page", action="append", default=[], type=Path, help="a file that makes one more page")
     arguments = parser.parse_args(argv)
     set_up_logging(is_quiet=True)
     is_network = not is_loopback(arguments.listen)
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OSError, ImportError) as error:
             outside = None
             print(f"instrument: the page is served to this computer only: {error}", file=sys.stderr)
-    asyncio.run(_serve(listener, outside, door, arguments.engine))
+    asyncio.run(_serve(listener, outside, door, arguments.engine, arguments.page))
     return 0
 
 
@@ -89,15 +91,26 @@ def _open_door(outside: socket.socket) -> Door:
 
 
 async def _serve(
-    listener: socket.socket, outside: socket.socket | None, door: Door | None, engine: tuple[str, int]
+    listener: socket.socket,
+    outside: socket.socket | None,
+    door: Door | None,
+    engine: tuple[str, int],
+    own_pages: Sequence[Path],
 ) -> None:
     import uvicorn
 
     from instrument.console.app import console_app
     from instrument.console.guard import Guard
     from instrument.console.hub import Hub
+    from instrument.console.own_page import OwnPageError, own_page
     from instrument.console.pages import PAGES
 
+    pages = list(PAGES)
+    for file in own_pages:
+        try:
+            pages.append(own_page(file, pages))
+        except OwnPageError as error:
+            print(f"instrument: a page is left out: {error}", file=sys.stderr)
     settings: dict[str, Any] = {
         "log_level": "warning",
         "log_config": None,
@@ -106,7 +119,7 @@ async def _serve(
         "ws_max_size": 1 << 20,
         "timeout_graceful_shutdown": 1,
     }
-    app = console_app(Hub(*engine), PAGES, secret=os.environ.get(SECRET_VARIABLE, ""), door=door)
+    app = console_app(Hub(*engine), pages, secret=os.environ.get(SECRET_VARIABLE, ""), door=door)
     server = uvicorn.Server(uvicorn.Config(Guard(app), **settings))
     serving = {asyncio.create_task(server.serve(sockets=[listener]))}
     if outside is not None and door is not None:

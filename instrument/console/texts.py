@@ -367,4 +367,8 @@ TEXTS: dict[str, str] = {
     "destination_osc": "127.0.0.1:9000",
     "destination_midi": "virtual, or part of a port's name",
     "destination_add": "Add",
+    # Wizard
+    "wizard_back": "Back",
+    "wizard_next": "Next",
+    "wizard_where": "Step {step} of {steps}",
 }
