@@ -72,45 +72,6 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, select, a, [ro
 
 WHO = {"engine": "instrument.engine_process", "console": "instrument.console.process"}
 
-FAINT_TEXTS = """() => {
-    const canvas = new OffscreenCanvas(1, 1).getContext("2d");
-    const rgba = (colour) => {
-        canvas.clearRect(0, 0, 1, 1);
-        canvas.fillStyle = colour;
-        canvas.fillRect(0, 0, 1, 1);
-        return [...canvas.getImageData(0, 0, 1, 1).data];
-    };
-    const light = ([r, g, b]) => {
-        const linear = (one) => (one /= 255) <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4;
-        const [x, y, z] = [r, g, b].map(linear);
-        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-    };
-    const ground = (element) => {
-        for (; element; element = element.parentElement) {
-            const colour = rgba(getComputedStyle(element).backgroundColor);
-            if (colour[3] > 128) return colour;
-        }
-        return [255, 255, 255, 255];
-    };
-    const faint = [];
-    for (const element of document.querySelectorAll("main *, header *")) {
-        const texts = [...element.childNodes].filter((one) => one.nodeType === 3);
-        const text = texts.map((one) => one.textContent.trim()).join("");
-        if (!text || !element.checkVisibility() || element.disabled) continue;
-        const [a, b] = [light(rgba(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
-        const contrast = (a + 0.05) / (b + 0.05);
-        if (contrast < 4.5) faint.push([text, contrast.toFixed(2)]);
-    }
-    return faint;
-}"""
-"""Texts whose contrast is below WCAG 2.2 AA for small print."""
-
-NAMELESS = """() => [...document.querySelectorAll("button, input, select, a, [role=img]")]
-    .filter((one) => one.checkVisibility())
-    .filter((one) => !(one.ariaLabel || one.textContent.trim() || one.labels?.length || one.title))
-    .map((one) => one.outerHTML)"""
-"""Controls a screen reader has no name for."""
-
 
 class Program:
     """`instrument play` with its page, as a user starts it."""

@@ -3,8 +3,9 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from instrument.kernels.threads import use_one_thread
 
@@ -12,9 +13,15 @@ if "numpy" not in sys.modules:  # a plugin may have imported it
     use_one_thread()
 
 import pytest
+from browsing import Program, chromium
+from clients import require_client
 from hypothesis import settings
 
 from instrument import assets
+from instrument.projects import new_project
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("instrument", deadline=None)  # how long an example takes says more about the machine
 settings.load_profile("instrument")
@@ -48,3 +55,19 @@ def shared_recordings() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared/data beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real Chromium, of each module its own: in between, other tests may have their own asyncio."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """The ready-made project with the demo performer, played for the tests of one module."""
+    require_client("chromium")
+    project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
+    with Program(project.folder, "--source", "demo") as program:
+        yield program

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from browsing import FAINT_TEXTS, NAMELESS, Program, chromium, open_page
-from clients import require_client, wait_until
+from browsing import FAINT_TEXTS, NAMELESS, Program, open_page
+from clients import wait_until
 
 from instrument.console.pages import PAGES
 from instrument.projects import new_project
@@ -29,20 +28,6 @@ AT_FRAME = """async ([wanted, round]) => {
     });
 }"""
 SKELETON = "instrument-camera-view[data-tracked=yes]"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    require_client("chromium")
-    project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
-    with Program(project.folder, "--source", "demo") as program:
-        yield program
 
 
 def test_the_stage_shows_the_performers_skeleton_and_what_is_recognised(browser: "Browser", program: Program) -> None:

@@ -2,32 +2,15 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from browsing import Program, chromium, open_page
-from clients import require_client, wait_until
+from browsing import Program, open_page
+from clients import wait_until
 
 from instrument import health
-from instrument.projects import new_project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    require_client("chromium")
-    project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
-    with Program(project.folder, "--source", "demo") as program:
-        yield program
 
 
 def get(program: Program, path: str) -> bytes:

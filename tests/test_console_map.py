@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browsing import FAINT_TEXTS, NAMELESS, Program, chromium, open_page
+from browsing import FAINT_TEXTS, NAMELESS, Program, open_page
 from clients import require_client, wait_until
 from playing import Heard
 
@@ -35,12 +35,6 @@ from = "posture.up"
 to = "synth"
 midi = "note"
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as browser:
-        yield browser
 
 
 class Piece:

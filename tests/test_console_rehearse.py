@@ -2,31 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import FAINT_TEXTS, NAMELESS, Program, chromium, open_page
-from clients import require_client, wait_until
-
-from instrument.projects import new_project
+from browsing import FAINT_TEXTS, NAMELESS, Program, open_page
+from clients import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    require_client("chromium")
-    project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
-    with Program(project.folder, "--source", "demo") as program:
-        yield program
 
 
 def takes_of(program: Program) -> list[dict[str, Any]]:

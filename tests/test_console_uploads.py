@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browsing import Program, chromium, open_page
+from browsing import Program, open_page
 from clients import require_client, wait_until
 
 from instrument import assets
@@ -217,12 +217,6 @@ def test_what_only_has_a_videos_name_is_refused(tmp_path: Path, content: bytes) 
 
 
 # The page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
