@@ -47,7 +47,7 @@ define("curve", (element) => {
     line(context, [[0, bottom + 0.5], [width, bottom + 0.5]]);
     line(context, [[0, 12.5], [width, 12.5]], [2, 4]);
     context.textAlign = "left";
-    context.fillText(kind === "share" ? "100" : shown(top), 0, 10);
+    context.fillText(kind === "share" ? "100" : shown(top).replace(".0", ""), 0, 10);
     const minutes = hour.spanS / 60;
     context.fillText(t("curve_before", { minutes: Math.round(minutes) }), 0, height - 2);
     context.textAlign = "right";
