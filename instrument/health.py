@@ -157,8 +157,8 @@ class Health:
         total = stages.sum(axis=1)
         beyond = total - stages[:, STAGES.index("track")] - stages[:, STAGES.index("wait")]
         columns = np.column_stack((stages, total, beyond))
-        figures = {"p50": np.median(columns, axis=0), "p99": np.percentile(columns, 99, axis=0)}
-        figures["jitter"] = columns.std(axis=0)
+        p50, p99 = np.percentile(columns, (50, 99), axis=0)
+        figures = {"p50": p50, "p99": p99, "jitter": columns.std(axis=0)}
         return {
             f"{stage}_{name}": round(float(value), 2)
             for name, values in figures.items()
