@@ -21,7 +21,7 @@ import pytest
 from instrument.midi import PortStatus, SoundingNotes
 from instrument.osc import encode
 
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 """How long anything is waited for: far longer than it takes, for machines that are busy."""
 PACKAGES = {
     "pd": "puredata-core",

@@ -90,9 +90,11 @@ def test_a_phone_goes_on_by_itself_when_a_process_was_killed(
     page = started(browser, program)
     page.locator(SENDING).wait_for()
     program.kill(process)
-    page.locator("instrument-phone-camera:not([data-state=good])").wait_for()
+    wait_until(lambda: program.child(process) is not None and program.answers(), f"another {process}")
+    wait_until(lambda: source(program)["state"] == "playing", "the phone to be picked up")
     page.locator(SENDING).wait_for()
-    wait_until(lambda: source(program)["state"] == "playing", "the phone's pictures")
+    before = source(program)["frames"]
+    wait_until(lambda: source(program)["frames"] > before, "the phone's pictures")
     page.close()
 
 
