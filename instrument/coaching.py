@@ -20,6 +20,7 @@ from instrument.evaluation import (
     learning_curve,
     recalls,
     subset,
+    value_errors,
 )
 from instrument.models.learners import why_slow
 from instrument.patch import Output, Patch
@@ -35,8 +36,13 @@ _ANOTHER_CLASS = 0.8
 _UNBALANCED = 0.25
 _TRACKED = 0.9
 _STILL_RISING = 0.02
+_SAME_VALUE = 0.05
+"""Of the range: takes of values this near show the same."""
+_FAR_OFF = 0.25
+"""Of the range: how far off a take is whose value seems wrong."""
 _MOST_EXAMPLES = 3000
 _MOST_SENTENCES = 12
+_MOST_WORST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +50,7 @@ class Advice:
     """One thing to do, and why."""
 
     kind: str
-    """`collision`, `outlier`, `few`, `unbalanced`, `tracking`, `more`, `flattery`, `slow` or `ready`."""
+    """`collision`, `outlier`, `few`, `unbalanced`, `tracking`, `length`, `more`, `flattery`, `slow` or `ready`."""
     text: str
     evidence: dict[str, Any]
 
@@ -63,45 +69,115 @@ def coach(
     `frame_us` is what the model takes to say something about a frame, where that was measured.
     Raises Cancelled.
     """
-    advice = [*_tracking(output, takes), *_amounts(dataset)]
-    report: dict[str, Any] = {"output": output.name}
-    accuracy = None
-    if dataset.classes:
-        thin = thinned(dataset, _MOST_EXAMPLES)
-        try:
-            by_take = cross_validate(patch, output, thin, "takes", is_cancelled=is_cancelled)
-            by_frame = cross_validate(patch, output, thin, "frames", is_cancelled=is_cancelled)
-            curve = learning_curve(patch, output, thin, "takes", is_cancelled=is_cancelled)
-        except EvaluationError as error:
-            report["not_scored"] = str(error)
+    advice = [*tracking(output, takes), *_amounts(dataset)]
+    thin = thinned(dataset, _MOST_EXAMPLES)
+    scores: dict[str, Any] = {}
+    try:
+        if dataset.classes:
+            scores, found = _score_classes(patch, output, thin, is_cancelled)
+            advice += found
         else:
-            accuracy = by_take.accuracy
-            counts = confusion([by_take], len(dataset.classes))
-            report |= {
-                "by_take": {
-                    "accuracy": round(by_take.accuracy, 4),
-                    "recall": dict(zip(dataset.classes, (round(one, 4) for one in recalls(counts)), strict=True)),
-                    "confusion": counts.tolist(),
-                },
-                "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},
-                "learning_curve": [{"examples": size, "accuracy": round(score, 4)} for size, score in curve],
-            }
-            advice += _collisions(thin, counts)
-            advice += _outliers(thin, by_take)
-            advice += _rising(curve)
-            advice += _flattered(by_take.accuracy, by_frame.accuracy)
-    if not dataset.classes:
-        advice += _values(output, dataset)
+            scores, found = _score_values(output, thin, is_cancelled)
+            advice += found or _values(output, dataset)
+    except EvaluationError as error:
+        scores = {"not_scored": str(error)}
+    accuracy = scores.get("by_take", {}).get("accuracy")
     if accuracy is not None and accuracy >= READY and not advice:
-        text = f"ready to play: {accuracy:.0%} of what it had not learned from is recognised"
-        advice = [Advice(kind="ready", text=text, evidence={"accuracy": round(accuracy, 4)})]
-    report["is_ready"] = [one.kind for one in advice] == ["ready"]
+        advice = [ready(accuracy)]
+    is_ready = [one.kind for one in advice] == ["ready"]
     if slow := why_slow(output.learner, frame_us):
         advice.insert(0, Advice(kind="slow", text=slow, evidence={"learner": output.learner, "frame_us": frame_us}))
-    report["advice"] = [
-        {"kind": one.kind, "text": one.text, "evidence": one.evidence} for one in advice[:_MOST_SENTENCES]
-    ]
-    return report
+    return report(output, scores, advice, is_ready=is_ready)
+
+
+def report(output: Output, scores: dict[str, Any], advice: Sequence[Advice], *, is_ready: bool) -> dict[str, Any]:
+    """All that is said of one output."""
+    told = [{"kind": one.kind, "text": one.text, "evidence": one.evidence} for one in advice[:_MOST_SENTENCES]]
+    return {"output": output.name, **scores, "is_ready": is_ready, "advice": told}
+
+
+def refused(output: str, reason: str) -> dict[str, Any]:
+    """What is said of an output that could not learn."""
+    return {
+        "output": output,
+        "is_ready": False,
+        "advice": [{"kind": "refused", "text": reason, "evidence": {}}],
+    }
+
+
+def ready(accuracy: float) -> Advice:
+    text = f"ready to play: {accuracy:.0%} of what it had not learned from is recognised"
+    return Advice(kind="ready", text=text, evidence={"accuracy": round(accuracy, 4)})
+
+
+def class_scores(classes: Sequence[str], counts: NDArray[np.intp], of: str) -> dict[str, Any]:
+    """Accuracy, recall and confusion (rows: what was shown) of `counts`, which count that: `frames` or `takes`."""
+    return {
+        "accuracy": round(float(np.trace(counts) / max(counts.sum(), 1)), 4),
+        "of": of,
+        "classes": list(classes),
+        "recall": dict(zip(classes, (round(one, 4) for one in recalls(counts)), strict=True)),
+        "confusion": counts.tolist(),
+    }
+
+
+def _score_classes(
+    patch: Patch, output: Output, thin: Dataset, is_cancelled: Callable[[], bool]
+) -> tuple[dict[str, Any], list[Advice]]:
+    by_take = cross_validate(patch, output, thin, "takes", is_cancelled=is_cancelled)
+    by_frame = cross_validate(patch, output, thin, "frames", is_cancelled=is_cancelled)
+    curve = learning_curve(patch, output, thin, "takes", is_cancelled=is_cancelled)
+    counts = confusion([by_take], len(thin.classes))
+    weakest = thin.classes[int(np.argmin(recalls(counts)))]
+    scores = {
+        "by_take": class_scores(thin.classes, counts, "frames"),
+        "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},
+        "learning_curve": [{"examples": size, "accuracy": round(score, 4)} for size, score in curve],
+    }
+    advice = [*_collisions(thin, by_take, counts), *_outliers(thin, by_take), *_rising(curve, weakest)]
+    return scores, advice + _flattered(by_take.accuracy, by_frame.accuracy, weakest)
+
+
+def _score_values(
+    output: Output, thin: Dataset, is_cancelled: Callable[[], bool]
+) -> tuple[dict[str, Any], list[Advice]]:
+    """By take where another take shows the same value; else by blocks, as no model can know what it was never shown."""
+    examples, span = thin.examples, output.high - output.low
+    takes = np.unique(examples.takes)
+    values = np.array([examples.targets[examples.takes == number].mean() for number in takes])
+    is_moving = np.array([np.ptp(examples.targets[examples.takes == number]) > _SAME_VALUE for number in takes])
+    alike = np.abs(values[:, None] - values) <= _SAME_VALUE
+    kind = "takes" if len(takes) > 1 and (is_moving | (alike.sum(axis=1) > 1)).all() else "blocks"
+    by_take, _ = value_errors(output, thin, kind, is_cancelled=is_cancelled)
+    by_frame, _ = value_errors(output, thin, "frames", is_cancelled=is_cancelled)
+    off = np.sqrt([by_take[examples.takes == number].mean() for number in takes])
+    worst = np.argsort(-off)[:_MOST_WORST]
+    scores = {
+        "by_take": {
+            "rmse": _rounded(span * float(np.sqrt(by_take.mean()))),
+            "of_the_mean": _rounded(span * float(examples.targets.std())),
+            "split": kind,
+            "worst_takes": [{"take": thin.take_ids[takes[one]], "rmse": _rounded(span * off[one])} for one in worst],
+        },
+        "by_frame": {"rmse": _rounded(span * float(np.sqrt(by_frame.mean()))), "warning": FLATTERY},
+    }
+    advice: list[Advice] = []
+    for one in worst if kind == "takes" else ():
+        others = off[alike[one] & ~is_moving & (np.arange(len(takes)) != one)]
+        if is_moving[one] or len(others) < 2 or off[one] < _FAR_OFF or np.median(others) > off[one] / 2:
+            continue
+        shown, take_id = output.low + span * float(values[one]), thin.take_ids[takes[one]]
+        text = (
+            f"take {take_id} is unlike the other takes of {shown:g}: a model made from the others is "
+            f"{span * off[one]:.2g} off in it; give it another value, delete it, or record more like it"
+        )
+        evidence = {"take": take_id, "value": shown, "rmse": _rounded(span * off[one])}
+        advice.append(Advice(kind="outlier", text=text, evidence=evidence))
+    return scores, advice
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def thinned(dataset: Dataset, most: int) -> Dataset:
@@ -116,17 +192,19 @@ def thinned(dataset: Dataset, most: int) -> Dataset:
     return subset(dataset, rows)
 
 
-def _tracking(output: Output, takes: Sequence[Take]) -> list[Advice]:
-    return [
-        Advice(
-            kind="tracking",
-            text=f"take {take.id}: the body was found in {take.tracked_fraction:.0%} of its frames only; "
-            "record it again with all of you in view",
-            evidence={"take": take.id, "tracked": round(take.tracked_fraction, 3)},
-        )
-        for take in takes
-        if output.name in take.targets and take.tracked_fraction < _TRACKED
-    ]
+def tracking(output: Output, takes: Sequence[Take]) -> list[Advice]:
+    """Which takes hardly show the body."""
+    bad = [take for take in takes if output.name in take.targets and take.tracked_fraction < _TRACKED]
+    if not bad:
+        return []
+    evidence = {"takes": [take.id for take in bad], "tracked": [round(take.tracked_fraction, 3) for take in bad]}
+    if len(bad) == 1:
+        text = f"take {bad[0].id}: the body was found in {bad[0].tracked_fraction:.0%} of its frames only; record it"
+    else:
+        numbers = ", ".join(str(take.id) for take in bad)
+        worst = min(take.tracked_fraction for take in bad)
+        text = f"takes {numbers}: the body was found in only {worst:.0%} of the frames of the worst; record them"
+    return [Advice(kind="tracking", text=f"{text} again with all of you in view", evidence=evidence)]
 
 
 def _amounts(dataset: Dataset) -> list[Advice]:
@@ -156,13 +234,14 @@ def _values(output: Output, dataset: Dataset) -> list[Advice]:
     low, high = (output.low + (output.high - output.low) * float(one) for one in (targets.min(), targets.max()))
     evidence = {"low": low, "high": high}
     if high - low < 0.5 * (output.high - output.low):
+        farther = output.low if low - output.low > output.high - high else output.high
         text = f"takes show {low:g} to {high:g} of {output.low:g} to {output.high:g}: record takes of other values"
-        return [Advice(kind="few", text=text, evidence=evidence)]
+        return [Advice(kind="few", text=text, evidence={**evidence, "value": farther})]
     return [Advice(kind="ready", text=f"ready to play: takes show {low:g} to {high:g}", evidence=evidence)]
 
 
-def _collisions(dataset: Dataset, counts: NDArray[np.intp]) -> list[Advice]:
-    """Pairs of classes that are taken for each other, worst first, and where they differ most."""
+def colliding(counts: NDArray[np.intp]) -> list[tuple[float, int, int, int]]:
+    """(share, how often, one, other): the pairs of classes most taken for each other, worst first."""
     pairs = []
     for one in range(len(counts)):
         for other in range(one + 1, len(counts)):
@@ -170,22 +249,40 @@ def _collisions(dataset: Dataset, counts: NDArray[np.intp]) -> list[Advice]:
             share = wrong / max(int(counts[one].sum() + counts[other].sum()), 1)
             if share >= _COLLIDING:
                 pairs.append((share, wrong, one, other))
+    return sorted(pairs, reverse=True)[:3]
+
+
+def _collisions(dataset: Dataset, scored: Scored, counts: NDArray[np.intp]) -> list[Advice]:
+    """Pairs of classes that are taken for each other, worst first, and where they differ most."""
     found = []
-    for share, wrong, one, other in sorted(pairs, reverse=True)[:3]:
+    for share, wrong, one, other in colliding(counts):
         names = dataset.classes[one], dataset.classes[other]
         where = telling_apart(dataset, one, other)
         advised = (
             f"they differ most at {' and '.join(where)}: make more of that, or" if where else "they look the same:"
         )
+        worst = (_most_taken_for(dataset, scored, *pair) for pair in ((one, other), (other, one)))
         found.append(
             Advice(
                 kind="collision",
                 text=f"'{names[0]}' and '{names[1]}' are taken for each other in {share:.0%} of frames; "
                 f"{advised} record a take of each with a clearer difference",
-                evidence={"classes": names, "frames": wrong, "share": round(share, 4), "told_apart_by": where},
+                evidence={
+                    "classes": names,
+                    "frames": wrong,
+                    "share": round(share, 4),
+                    "told_apart_by": where,
+                    "takes": [take for take in worst if take is not None],
+                },
             )
         )
     return found
+
+
+def _most_taken_for(dataset: Dataset, scored: Scored, shown: int, said: int) -> int | None:
+    """The take of one class that was most often taken for another."""
+    rows = scored.rows[(scored.truth == shown) & (scored.said == said)]
+    return dataset.take_ids[int(np.bincount(dataset.examples.takes[rows]).argmax())] if len(rows) else None
 
 
 def telling_apart(dataset: Dataset, one: int, other: int, most: int = 2) -> list[str]:
@@ -233,9 +330,8 @@ def _outliers(dataset: Dataset, scored: Scored) -> list[Advice]:
             likely = int(taken_for.argmax())
             as_likely = taken_for[likely] / max(taken_for.sum(), 1)
             take_id = dataset.take_ids[number]
-            cure = (
-                f"relabel it '{dataset.classes[likely]}', or delete it" if as_likely >= _ANOTHER_CLASS else "delete it"
-            )
+            relabel = dataset.classes[likely] if as_likely >= _ANOTHER_CLASS else None
+            cure = f"relabel it '{relabel}', or delete it" if relabel else "delete it"
             found.append(
                 Advice(
                     kind="outlier",
@@ -247,25 +343,28 @@ def _outliers(dataset: Dataset, scored: Scored) -> list[Advice]:
                         "recognised": round(share, 4),
                         "others": round(float(np.median(others)), 4),
                         "looks_like": dataset.classes[likely],
+                        "relabel": relabel,
                     },
                 )
             )
     return found
 
 
-def _rising(curve: Sequence[tuple[int, float]]) -> list[Advice]:
+def _rising(curve: Sequence[tuple[int, float]], weakest: str) -> list[Advice]:
     (_, half), (_, whole) = curve[-2:]
     if whole - half < _STILL_RISING or whole >= 1.0 - _STILL_RISING:
         return []
-    text = f"more takes would help: half of them give {half:.0%}, all of them {whole:.0%}"
-    return [Advice(kind="more", text=text, evidence={"half": round(half, 4), "all": round(whole, 4)})]
+    text = f"more takes would help: half of them give {half:.0%}, all of them {whole:.0%}; begin with '{weakest}'"
+    evidence = {"half": round(half, 4), "all": round(whole, 4), "class": weakest}
+    return [Advice(kind="more", text=text, evidence=evidence)]
 
 
-def _flattered(by_take: float, by_frame: float) -> list[Advice]:
+def _flattered(by_take: float, by_frame: float, weakest: str) -> list[Advice]:
     if by_take >= READY or by_frame - by_take < 0.05:
         return []
     text = (
         f"{by_take:.0%} recognised in takes it had not learned from, {by_frame:.0%} in frames of takes it had: "
-        "takes differ more from each other than they show; record more, each a little differently"
+        f"takes differ more from each other than they show; record more, each a little differently, '{weakest}' first"
     )
-    return [Advice(kind="flattery", text=text, evidence={"by_take": round(by_take, 4), "by_frame": round(by_frame, 4)})]
+    evidence = {"by_take": round(by_take, 4), "by_frame": round(by_frame, 4), "class": weakest}
+    return [Advice(kind="flattery", text=text, evidence=evidence)]

@@ -135,7 +135,7 @@ class Commands:
         return LATER
 
     def trainer_coached(self, job: int, found: str) -> Answer:
-        if self._is_local() and self._engine.trainer.is_latest(job):
+        if self._is_local() and self._engine.trainer.coached(job):
             self._engine.take_coaching(json.loads(found))
         return LATER
 

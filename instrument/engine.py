@@ -642,6 +642,7 @@ class Engine:
     def note_change(self) -> None:
         """Takes have changed: where the patch wants it, there will be a new model without anybody asking."""
         self.coaching = {}
+        self.trainer.outdate()
         self.telemetry.publish("changes", "takes")
         self._is_stale = self.patch.training.always
         if self._is_stale:
@@ -650,14 +651,13 @@ class Engine:
     def _train_always(self) -> None:
         def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
             if summary is None:
-                log.info("not trained: %s", reason)
                 advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
-                self.coaching = {"training": {"is_ready": False, "advice": [advice]}}
+                self.take_coaching({"training": {"is_ready": False, "advice": [advice]}})
 
         self.train((), answer, is_asked=False)
 
     def _train_untrained(self) -> None:
-        """Trains what has takes but no model that fits, as a project that was just made."""
+        """Trains what has takes but no model that fits, as a project that was just made; else has it studied."""
         with TakeStore.open(self.project.takes_file, readonly=True) as store:
             taught = {name for take in store.takes(kind="take") for name in take.targets}
         untrained = [one.output for one in self.predictor.status() if not one.is_running and one.output in taught]
@@ -669,6 +669,8 @@ class Engine:
                     log.warning("training: %s", reason)
 
             self.train(untrained, answer, is_asked=False)
+        elif taught and not self.coaching and not self._asked_trainings:
+            self.trainer.study(self.project.folder)
 
     def take_coaching(self, found: dict[str, Any]) -> None:
         """Keeps what the trainer found out about the takes, and tells whoever listens."""

@@ -15,7 +15,7 @@ from instrument.features import FORGET_AFTER_S, feature_fingerprint
 from instrument.kernels import cpu
 from instrument.kernels.cpu import Layer
 from instrument.kernels.packing import dequantise
-from instrument.models.fitting import Progress, TrainingError
+from instrument.models.fitting import Progress, TrainingError, keeping
 from instrument.models.follower import Follower, Moment
 from instrument.models.following import Following, MovementTake, fit_following, said_of_take
 from instrument.models.movement_model import MovementModel
@@ -108,6 +108,7 @@ def train_movements(
     Raises TrainingError and Cancelled.
     """
     started_s = clock()
+    curve: list[list[float | None]] = []
 
     def fit(takes: Sequence[MovementTake], effort: float) -> Following:
         return fit_following(
@@ -117,7 +118,7 @@ def train_movements(
             seed=output.seed,
             is_scaled=patch.listen.is_numbers,
             effort=effort,
-            on_progress=lambda progress: on_progress(output.name, progress),
+            on_progress=keeping(curve, lambda progress: on_progress(output.name, progress)),
             is_cancelled=is_cancelled,
         )
 
@@ -149,6 +150,7 @@ def train_movements(
         "window_s": round(following.past.window_s, 3),
         "steps": following.steps,
         "loss": round(following.loss, 6),
+        "curve": curve,
         "validation": validation,
         "bits": packed.network.bits,
         "packed_by": packed.method,

@@ -406,8 +406,9 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/coaching",
             "",
-            "What to record next, as JSON: for each output its scores by take and by frame, a learning curve, and "
-            "sentences of advice with their evidence. Comes a moment after each training; empty until then.",
+            "What to record next, as JSON: for each output its scores by take and by frame, its confusion matrix, how "
+            "its loss fell, a learning curve, and sentences of advice with their evidence: see learning.md. Comes a "
+            "moment after each training and after the start; empty until then.",
             done="json:s",
         ),
     ),
@@ -525,7 +526,7 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     "coaching": (
         "/instrument/coaching",
         "`json:s`",
-        "A moment after each training: scores, and what to record next.",
+        "A moment after each training, and after the start: scores, and what to record next.",
     ),
     "recording": ("/instrument/recording", "`state:s seconds:f`", "`count_in`, `recording` or `idle`, and how long."),
     "preview": (

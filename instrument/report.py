@@ -53,11 +53,7 @@ def status_text(status: dict[str, Any]) -> str:
         f"  trainer   {'ready' if trainer['alive'] else 'not there'}{', training' if trainer['training'] else ''}"
     )
     for name, found in status.get("coaching", {}).items():
-        if "by_take" in found:
-            lines.append(
-                f"  score     {name}: {found['by_take']['accuracy']:.0%} of takes it had not learned from "
-                f"({found['by_frame']['accuracy']:.0%} of frames, which flatters)"
-            )
+        lines += [f"  score     {name}: {told}" for told in _scored(found)]
         lines += [f"  advice    {name}: {one['text']}" for one in found.get("advice", [])]
     if total := status["latency"].get("total"):
         beyond = status["latency"]["beyond_tracking"]
@@ -68,6 +64,19 @@ def status_text(status: dict[str, Any]) -> str:
     for kind, count in (status["dropped_messages"] | status["errors"]).items():
         lines.append(f"  {kind}: {count}")
     return "\n".join(lines)
+
+
+def _scored(found: dict[str, Any]) -> list[str]:
+    """The score of one output by take, with that by frame beside it; nothing where there is none."""
+    by_take, by_frame = found.get("by_take", {}), found.get("by_frame", {})
+    if "accuracy" in by_take:
+        beside = f" ({by_frame['accuracy']:.0%} of frames, which flatters)" if by_frame else ""
+        return [f"{by_take['accuracy']:.0%} of takes it had not learned from{beside}"]
+    if "rmse" in by_take:
+        of = "takes" if by_take["split"] == "takes" else "parts of takes"
+        beside = f" ({by_frame['rmse']:g} in frames, which flatters)" if by_frame else ""
+        return [f"{by_take['rmse']:g} off in {of} it had not learned from{beside}"]
+    return [f"none; {found['not_scored']}"] if "not_scored" in found else []
 
 
 def report_text(report: dict[str, Any]) -> str:

@@ -430,6 +430,11 @@ class TakeStore:
     def relabel(self, take_ids: Iterable[int], targets: Mapping[str, Target | None]) -> str | None:
         """Makes those takes teach those targets (None: nothing) for those outputs, in every frame."""
         takes = [self.take(take_id) for take_id in take_ids]
+        for take in takes:
+            if take.kind != "take":
+                raise TakesError(
+                    f"take {take.id} is a {take.kind} and teaches nothing; takes/cut makes a take of a part"
+                )
         return self._relabel(takes, targets, f"relabel {_takes_in_words(takes)}{_in_words(targets)}")
 
     def trim(self, take_id: int, first: int, last: int) -> str | None:

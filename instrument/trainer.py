@@ -3,13 +3,14 @@
     python -m instrument.trainer --engine HOST:PORT
 
 It speaks OSC over UDP on this machine only. In come `/train` (job, project folder, outputs with
-commas between, none for all) and `/cancel` (job). Out to the engine, under `/instrument/trainer/`,
-go `hello` (port, process id) once it is warm and every half second from then on, and for each job
-`progress` (job, output, step, steps, loss, score; -1 where nothing is held out), and in the end
-`done` (job, summary as JSON) or `failed` (job, reason). After `done` it goes on to find out what to
-record next, and sends `coached` (job, what it found as JSON) unless another job comes first. What does
-not come from the engine's own socket is dropped. It ends on SIGTERM, and when its standard input closes
-because the supervisor that held the other end is gone.
+commas between, none for all), `/study` (job, project folder) and `/cancel` (job). Out to the engine,
+under `/instrument/trainer/`, go `hello` (port, process id) once it is warm and every half second from
+then on, and for each job `progress` (job, output, step, steps, loss, score; -1 where nothing is held
+out), and in the end `done` (job, summary as JSON) or `failed` (job, reason). After `done` it goes on
+to find out what to record next, and sends `coached` (job, what it found as JSON) unless another job
+comes first; `/study` asks for that alone, of models that are there already. What does not come from
+the engine's own socket is dropped. It ends on SIGTERM, and when its standard input closes because the
+supervisor that held the other end is gone.
 """
 
 import signal
@@ -54,6 +55,7 @@ class _Job:
     number: int
     folder: Path
     outputs: tuple[str, ...]
+    is_study: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -61,7 +63,8 @@ class Trainer:
     """Takes jobs from the engine, and from nobody else, one at a time; a new one cancels those before it.
 
     `train` is called as `instrument.training.train_project` without its cache; whatever it raises
-    becomes the reason its job failed. `study` gives what to say about a training afterwards.
+    becomes the reason its job failed. `study` gives what to say about a training afterwards, and
+    `look` a whole project as it is trained now, to be studied.
     Raises OSError for an engine's host that is not known.
     """
 
@@ -71,11 +74,13 @@ class Trainer:
         engine: tuple[str, int],
         train: "Callable[..., ProjectTraining]",
         study: "Callable[[ProjectTraining, Callable[[], bool]], dict[str, Any]] | None" = None,
+        look: "Callable[..., ProjectTraining] | None" = None,
         clock: Clock = now_s,
     ) -> None:
         self._engine = _address_here(*engine)
         self._train = train
         self._study = study
+        self._look = look
         self._studied: _Job | None = None
         self._clock = clock
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -128,17 +133,20 @@ class Trainer:
         for message in messages:
             match message:
                 case ("/train", (int(number), str(folder), str(outputs))):
-                    self._cancel_all()
-                    names = tuple(name for name in outputs.split(",") if name)
-                    job = _Job(number, Path(folder), names)
-                    self._unfinished.append(job)
-                    self._waiting.put(job)
+                    self._take_on(_Job(number, Path(folder), tuple(name for name in outputs.split(",") if name)))
+                case ("/study", (int(number), str(folder))):
+                    self._take_on(_Job(number, Path(folder), (), is_study=True))
                 case ("/cancel", (int(number),)):
                     for job in list(self._unfinished):
                         if job.number == number:
                             job.cancelled.set()
                 case (address, arguments):
-                    log.warning("dropped %s %r; allowed: /train (i s s), /cancel (i)", address, arguments)
+                    log.warning("dropped %s %r; allowed: /train (i s s), /study (i s), /cancel (i)", address, arguments)
+
+    def _take_on(self, job: _Job) -> None:
+        self._cancel_all()
+        self._unfinished.append(job)
+        self._waiting.put(job)
 
     def _cancel_all(self) -> None:
         for job in list(self._unfinished):
@@ -148,29 +156,30 @@ class Trainer:
 
     def _work(self) -> None:
         while (job := self._waiting.get()) is not None:
-            answer, training = self._run(job)
+            answer, training = (None, None) if job.is_study else self._run(job)
             self._studied = job
             self._unfinished.remove(job)
             # An engine that was restarted counts from 1 again: this answer must not end its new job.
             if all(other.number != job.number for other in list(self._unfinished)):
-                self._send(*answer)
-                if training is not None and self._study is not None and not job.cancelled.is_set():
-                    self._coach(job, training, self._study)
+                if answer is not None:
+                    self._send(*answer)
+                if job.is_study or training is not None:
+                    self._coach(job, training)
             self._studied = None
 
-    def _coach(
-        self,
-        job: _Job,
-        training: "ProjectTraining",
-        study: "Callable[[ProjectTraining, Callable[[], bool]], dict[str, Any]]",
-    ) -> None:
-        """Says what to record next; a new job cuts that short."""
-        try:
-            found = study(training, job.cancelled.is_set)
-        except Exception as error:  # the models play; what is known about them is a bonus
-            if not job.cancelled.is_set():
-                log.warning("job %d: no advice (%s)", job.number, error, exc_info=log.isEnabledFor(logging.DEBUG))
+    def _coach(self, job: _Job, training: "ProjectTraining | None") -> None:
+        """Says what to record next; a new job cuts that short. Found out about all outputs, whichever were trained."""
+        if self._study is None or job.cancelled.is_set():
             return
+        try:
+            if (training is None or job.outputs) and self._look is not None:
+                training = self._look(job.folder, is_cancelled=job.cancelled.is_set)
+            found = self._study(training, job.cancelled.is_set) if training is not None else {}
+        except Exception as error:  # the models play; what is known about them is a bonus
+            if job.cancelled.is_set():
+                return
+            log.warning("job %d: no advice (%s)", job.number, error, exc_info=log.isEnabledFor(logging.DEBUG))
+            found = {}
         if not job.cancelled.is_set():
             self._send("coached", job.number, coaching_text(found))
 
@@ -235,7 +244,9 @@ def _address_here(host: str, port: int) -> tuple[str, int]:
 def coaching_text(found: dict[str, Any]) -> str:
     """What was found out, as JSON with as much detail as one message has room for."""
     text = ""
-    for left_out in ((), ("by_take",), ("by_take", "by_frame", "learning_curve"), ("advice",)):
+    left_out: tuple[str, ...] = ()
+    for further in ("", "curve", "learning_curve", "by_take", "by_frame", "advice"):
+        left_out += (further,)
         text = json.dumps(
             {name: {key: value for key, value in one.items() if key not in left_out} for name, one in found.items()}
         )
@@ -246,21 +257,35 @@ def coaching_text(found: dict[str, Any]) -> str:
 
 def study_project(training: "ProjectTraining", is_cancelled: "Callable[[], bool]") -> dict[str, Any]:
     """What there is to say about each output of a training, by its name."""
-    from instrument.coaching import coach
+    from instrument.coaching import coach, refused
+    from instrument.movement_coaching import coach_movements
 
-    if training.patch is None:
+    if (patch := training.patch) is None:
         return {}
-    return {
-        name: coach(
-            training.patch,
-            training.patch.output(name),
-            dataset,
-            training.takes,
-            frame_us=training.models[name].training.get("frame_us", 0.0) if name in training.models else 0.0,
-            is_cancelled=is_cancelled,
-        )
-        for name, dataset in training.datasets.items()
-    }
+    found = {}
+    for output in patch.outputs:
+        name = output.name
+        how = training.models[name].training if name in training.models else {}
+        if name in training.datasets:
+            frame_us = how.get("frame_us", 0.0)
+            found[name] = coach(
+                patch, output, training.datasets[name], training.takes, frame_us=frame_us, is_cancelled=is_cancelled
+            )
+        elif name in training.movements:
+            trimmed_s = {int(take): float(seconds) for take, seconds in how.get("trimmed_s", {}).items()}
+            found[name] = coach_movements(
+                patch,
+                output,
+                training.movements[name],
+                training.takes,
+                trimmed_s=trimmed_s,
+                is_cancelled=is_cancelled,
+            )
+        elif name in training.refused:
+            found[name] = refused(name, training.refused[name])
+        if name in found and how.get("curve"):
+            found[name]["curve"] = how["curve"]
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -270,26 +295,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     engine = parser.parse_args(argv).engine
     lower_priority()  # before any thread is started: on Linux each has its own priority
     use_one_thread()
-    trainer = Trainer(engine=engine, train=_warm(), study=study_project)
+    train, look = _warm()
+    trainer = Trainer(engine=engine, train=train, study=study_project, look=look)
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
     threading.Thread(target=_stop_with_stdin, args=(trainer,), name="stdin", daemon=True).start()
     trainer.serve()
     return 0
 
 
-def _warm() -> "Callable[..., ProjectTraining]":
-    """`train_project` with everything it needs imported and run once."""
+def _warm() -> "tuple[Callable[..., ProjectTraining], Callable[..., ProjectTraining]]":
+    """`train_project` and `trained_before`, which share a cache, with all they need imported and run once."""
     import numpy as np
 
-    import instrument.coaching  # noqa: F401  (imported once, now)
+    import instrument.movement_coaching  # noqa: F401  (imported once, now)
     from instrument.models.fitting import Examples, Recipe, fit
-    from instrument.training import FeatureCache, train_project
+    from instrument.training import FeatureCache, train_project, trained_before
 
     examples = Examples(
         values=np.eye(2, 100, dtype=np.float32), targets=np.arange(2), takes=np.arange(2), class_count=2
     )
     fit(examples, hidden=(64, 32), seed=0, recipe=Recipe(steps=3))
-    return partial(train_project, cache=FeatureCache())
+    cache = FeatureCache()
+    return partial(train_project, cache=cache), partial(trained_before, cache=cache)
 
 
 def _stop_with_stdin(trainer: Trainer) -> None:

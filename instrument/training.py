@@ -5,6 +5,7 @@ Knows the project's folder, not processes or messages: the trainer process calls
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
 from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, temperature, tempered
-from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit
+from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit, keeping
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
-from instrument.models.movement_model import MovementModel, save_movements
+from instrument.models.movement_model import MovementModel, load_of_kind, save_movements
 from instrument.models.quantize import calibrate, round_to_nearest
-from instrument.models.trained import TrainedModel, keep_before, save_model, too_large
+from instrument.models.trained import ModelError, TrainedModel, keep_before, save_model, too_large
 from instrument.models.whitening import standardised
 from instrument.movement import MovementDataset, movement_dataset, train_movements
 from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
@@ -83,6 +84,8 @@ class ProjectTraining:
     seconds: float
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     """By output, what each learned from."""
+    movements: Mapping[str, MovementDataset] = field(default_factory=dict)
+    """The same of trigger outputs."""
     patch: Patch | None = None
     takes: tuple[Take, ...] = ()
 
@@ -141,17 +144,7 @@ def train_project(
         takes = store.takes(kind="take")
         patch = with_inputs_of(patch, takes)
         wanted = _wanted(patch, outputs)
-        datasets: dict[str, Dataset] = {}
-        movements: dict[str, MovementDataset] = {}
-        refused: dict[str, str] = {}
-        for output in wanted:
-            try:
-                if output.kind == "trigger":
-                    movements[output.name] = gather_movements(patch, output, takes, store, cache, is_cancelled)
-                else:
-                    datasets[output.name] = gather(patch, output, takes, store, cache, is_cancelled)
-            except TrainingError as error:
-                refused[output.name] = str(error)
+        datasets, movements, refused = _gather_all(patch, wanted, takes, store, cache, is_cancelled)
         rehearsals = [
             cache.features(patch, store, take)
             for take in store.takes(kind="rehearsal")
@@ -182,8 +175,65 @@ def train_project(
         keep_before(file, before, {"model_id": model.model_id, "rehearsal": rehearsed_model.rehearsal})
         save_model(rehearsed_model, file)
     return ProjectTraining(
-        models=models, refused=refused, seconds=clock() - started_s, datasets=datasets, patch=patch, takes=takes
+        models=models,
+        refused=refused,
+        seconds=clock() - started_s,
+        datasets=datasets,
+        movements=movements,
+        patch=patch,
+        takes=takes,
     )
+
+
+def trained_before(
+    folder: Path, *, cache: FeatureCache, is_cancelled: Callable[[], bool] = lambda: False
+) -> ProjectTraining:
+    """The models a project has, beside what they would learn from now; nothing is trained.
+
+    Raises Cancelled, and what reading the patch and the takes raises.
+    """
+    project = Project(folder)
+    patch = read_patch(project.patch_file)
+    with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
+        takes = store.takes(kind="take")
+        patch = with_inputs_of(patch, takes)
+        datasets, movements, refused = _gather_all(patch, patch.outputs, takes, store, cache, is_cancelled)
+    models: dict[str, TrainedModel | MovementModel] = {}
+    for output in patch.outputs:
+        with suppress(ModelError):
+            models[output.name] = load_of_kind(output.kind, project.model_file(output.name))
+    return ProjectTraining(
+        models=models,
+        refused=refused,
+        seconds=0.0,
+        datasets=datasets,
+        movements=movements,
+        patch=patch,
+        takes=takes,
+    )
+
+
+def _gather_all(
+    patch: Patch,
+    outputs: Sequence[Output],
+    takes: Sequence[Take],
+    store: TakeStore,
+    cache: FeatureCache,
+    is_cancelled: Callable[[], bool],
+) -> tuple[dict[str, Dataset], dict[str, MovementDataset], dict[str, str]]:
+    """What each of those outputs learns from, movements apart, and why others cannot learn."""
+    datasets: dict[str, Dataset] = {}
+    movements: dict[str, MovementDataset] = {}
+    refused: dict[str, str] = {}
+    for output in outputs:
+        try:
+            if output.kind == "trigger":
+                movements[output.name] = gather_movements(patch, output, takes, store, cache, is_cancelled)
+            else:
+                datasets[output.name] = gather(patch, output, takes, store, cache, is_cancelled)
+        except TrainingError as error:
+            refused[output.name] = str(error)
+    return datasets, movements, refused
 
 
 def rehearsed(patch: Patch, model: TrainedModel, rehearsals: Sequence[TakeFeatures]) -> TrainedModel:
@@ -410,11 +460,12 @@ def train_output(
     dataset = with_variations(with_features_that_help(dataset, output), patch, output)
     if output.learner != NETWORK:
         return _learner_model(patch, output, dataset, is_cancelled, clock, started_s)
+    curve: list[list[float | None]] = []
     fitted = fit(
         dataset.examples,
         hidden=output.hidden,
         seed=output.seed,
-        on_progress=lambda progress: on_progress(output.name, progress),
+        on_progress=keeping(curve, lambda progress: on_progress(output.name, progress)),
         is_cancelled=is_cancelled,
     )
     is_class = bool(dataset.classes)
@@ -468,6 +519,7 @@ def train_output(
             "temperature": round(cooling, 4),
             "steps": fitted.steps,
             "loss": round(fitted.loss, 6),
+            "curve": curve,
             "bits": packed.network.bits,
             "packed_by": packed.method,
             "drift": {"rms": round(packed.drift.rms, 6), "worst_jump": round(packed.drift.worst_jump, 6)},

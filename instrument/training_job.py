@@ -42,6 +42,10 @@ class TrainerLink:
         self._job: _Job | None = None
         self._sent_to_pid = 0
         self._numbers = 0
+        self._study: tuple[int, Path] | None = None
+        """What is to be studied once there is a trainer."""
+        self.is_studying = False
+        """Whether what there is to say about the takes is being found out."""
         self.progress: tuple[str, int, int, float, float] | None = None
         """Output, step, steps, loss, validation of the job in hand."""
 
@@ -58,9 +62,17 @@ class TrainerLink:
         self._sent_to_pid = 0
         self.attend()
 
+    def study(self, folder: Path) -> None:
+        """Has it found out what to say about that project as it is trained now; whatever else is asked for ends it."""
+        self.cancel("a study was asked for")
+        self._study = (self._numbers, folder)
+        self.is_studying = True
+        self.attend()
+
     def cancel(self, reason: str = "cancelled") -> bool:
         """Ends the job in hand; whether there was one. What is still found out about earlier jobs is of no interest."""
         self._numbers += 1
+        self._study, self.is_studying = None, False
         job = self._job
         if job is None:
             return False
@@ -71,6 +83,10 @@ class TrainerLink:
 
     def attend(self) -> None:
         """Hands the job over when there is a trainer; a trainer that died gets it again when it is back."""
+        if self._study is not None and self.is_alive:
+            number, folder = self._study
+            self._study = None
+            self._send(("127.0.0.1", self._port), "/study", number, str(folder))
         job = self._job
         if job is None:
             return
@@ -103,18 +119,33 @@ class TrainerLink:
             except ValueError as error:
                 self._finish(None, f"the trainer's answer is not JSON: {error}")
             else:
+                self.is_studying = True
                 self._finish(described, None)
 
-    def is_latest(self, job: int) -> bool:
-        """Whether that is the last job there was, and nobody has cancelled since."""
-        return job == self._numbers
+    def coached(self, job: int) -> bool:
+        """Takes in that a study has ended; whether it is that of the last job, and nobody has cancelled since."""
+        if job != self._numbers:
+            return False
+        self.is_studying = False
+        return True
+
+    def outdate(self) -> None:
+        """Takes have changed: what is being found out about them is of no interest any more."""
+        if self._job is None:
+            self.cancel()
 
     def failed(self, job: int, reason: str) -> None:
         if self._job is not None and self._job.number == job:
             self._finish(None, reason)
 
     def status(self) -> dict[str, Any]:
-        return {"alive": self.is_alive, "pid": self._pid, "training": self._job is not None, "progress": self.progress}
+        return {
+            "alive": self.is_alive,
+            "pid": self._pid,
+            "training": self._job is not None,
+            "studying": self.is_studying and self.is_alive,
+            "progress": self.progress,
+        }
 
     def _finish(self, summary: dict[str, Any] | None, reason: str | None) -> None:
         job, self._job, self.progress = self._job, None, None

@@ -28,7 +28,7 @@ from instrument.models.whitening import View, standardised, whitened
 
 BATCH = 64
 _NOISE_PLACES = 1 << 16
-_PROGRESS_REPORTS = 12
+_PROGRESS_REPORTS = 24
 _TRIAL_STEPS = 100
 """The network that is only scored takes every second step, if that leaves as many as this."""
 _FARTHEST = 10.0
@@ -102,6 +102,19 @@ class Progress:
     loss: float
     validation: float | None
     """Accuracy (classes) or root mean square error (values, of 0..1) on what is held out."""
+
+
+def keeping(curve: list[list[float | None]], on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Reports on, and keeps (step, loss, validation) of each report in `curve`, which a new attempt empties."""
+
+    def report(progress: Progress) -> None:
+        if curve and progress.step <= (curve[-1][0] or 0):
+            curve.clear()
+        validation = None if progress.validation is None else round(float(progress.validation), 4)
+        curve.append([progress.step, round(float(progress.loss), 5), validation])
+        on_progress(progress)
+
+    return report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +232,7 @@ def _fit(
         losses[step] = sum(member.step(step) for member in finals) / len(finals)
         if trial and step % stride == 0 and step // stride < shorter.steps:
             trial.step(step // stride)
-        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+        if step == 0 or (step + 1) % every == 0 or step + 1 == recipe.steps:
             score = _score(partial(forward, trial.layers()), unseen) if trial else None
             on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
     layers = side_by_side([member.layers() for member in finals])

@@ -33,7 +33,7 @@ _SMOOTHING = 0.05
 _FARTHEST = 8.0
 """Standard deviations beyond which what is seen is cut off."""
 _NOISE_PLACES = 1 << 16
-_PROGRESS_REPORTS = 12
+_PROGRESS_REPORTS = 24
 _SHORTEST_REST_S = 0.2
 
 
@@ -120,7 +120,7 @@ def fit_following(
     for step in range(steps):
         check()
         losses[step] = sum(member.step(step) for member in members) / len(members)
-        if (step + 1) % every == 0 or step + 1 == steps:
+        if step == 0 or (step + 1) % every == 0 or step + 1 == steps:
             on_progress(Progress(step=step + 1, steps=steps, loss=losses[step], validation=None))
     bare = _with_elapsed(side_by_side([member.layers for member in members]), seen, elapsed)
     if not all(np.isfinite(array).all() for layer in bare for array in layer):

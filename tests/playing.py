@@ -16,7 +16,7 @@ from instrument.client import Client
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
 from instrument.trainer import Trainer, study_project
-from instrument.training import FeatureCache, train_project
+from instrument.training import FeatureCache, train_project, trained_before
 
 NUMBERS_PATCH = """
 name = "Numbers"
@@ -113,8 +113,10 @@ def playing(folder: Path, patch: str = NUMBERS_PATCH, *, has_trainer: bool = Tru
     engine = Engine(EngineOptions(folder=folder, out=heard.address, in_port=0, **options), midi=midi)
     run = threading.Thread(target=engine.run)
     run.start()
-    train = partial(train_project, cache=FeatureCache())
-    trainer = Trainer(engine=engine.server.address, train=train, study=study_project) if has_trainer else None
+    train, look = (partial(one, cache=FeatureCache()) for one in (train_project, trained_before))
+    trainer = (
+        Trainer(engine=engine.server.address, train=train, study=study_project, look=look) if has_trainer else None
+    )
     serving = threading.Thread(target=trainer.serve) if trainer else None
     if serving:
         serving.start()

@@ -22,6 +22,12 @@ PATCH: Patch = parse_patch(
     Path("patch.toml"),
 )
 
+LIFT: Patch = parse_patch(
+    '[listen]\nsource = "osc"\ninputs = 5\n[[output]]\nname = "lift"\nkind = "continuous"\n'
+    'features = ["numbers"]\nrange = [0.0, 8.0]\n',
+    Path("patch.toml"),
+)
+
 
 def dataset(*centres: tuple[str, float], frames: int = 20) -> Dataset:
     """A take for each (class, centre): numbers 1 and 2 are around the centre, the others are noise."""
@@ -113,7 +119,59 @@ def test_a_class_with_far_fewer_frames_is_named() -> None:
 
 
 def test_a_take_in_which_tracking_was_bad_is_named() -> None:
-    assert advice(dataset(*APART), take(1), take(2, tracked=0.6))["tracking"]["evidence"]["take"] == 2
+    assert advice(dataset(*APART), take(1), take(2, tracked=0.6))["tracking"]["evidence"]["takes"] == [2]
+
+
+def test_badly_tracked_takes_are_named_together() -> None:
+    found = advice(dataset(*APART), take(1, tracked=0.8), take(2, tracked=0.6))["tracking"]
+    assert found["evidence"] == {"takes": [1, 2], "tracked": [0.8, 0.6]}
+    assert found["text"].startswith("takes 1, 2: the body was found in only 60%")
+
+
+def test_classes_that_collide_come_with_the_take_of_each_that_is_mistaken_most() -> None:
+    found = advice(dataset(*APART, ("left", 3.0)))["collision"]
+    assert found["evidence"]["takes"][0] == 7
+
+
+VALUES = [(0.0, -3.0), (0.5, 0.0), (1.0, 3.0)] * 3
+
+
+def values(*shown: tuple[float, float], frames: int = 20) -> Dataset:
+    """A take for each (value, centre)."""
+    whole = dataset(*((str(value), centre) for value, centre in shown), frames=frames)
+    targets = np.repeat([value for value, _ in shown], frames).astype(np.float32)
+    return dataclasses.replace(
+        whole, classes=(), examples=dataclasses.replace(whole.examples, targets=targets, class_count=0)
+    )
+
+
+def value_report(examples: Dataset) -> dict[str, Any]:
+    report = coach(LIFT, LIFT.outputs[0], examples, [])
+    json.dumps(report, allow_nan=False)
+    return report
+
+
+def test_a_continuous_output_is_scored_in_its_own_unit_by_take_and_by_frame() -> None:
+    report = value_report(values(*VALUES))
+    assert 0 < report["by_take"]["rmse"] < 1 < report["by_take"]["of_the_mean"]
+    assert report["by_take"]["split"] == "takes"
+    assert "flatters" in report["by_frame"]["warning"]
+    assert len(report["by_take"]["worst_takes"]) == 3
+
+
+def test_values_with_a_single_take_are_scored_by_blocks() -> None:
+    assert value_report(values(*VALUES[:3]))["by_take"]["split"] == "blocks"
+
+
+def test_a_take_with_the_wrong_value_is_found() -> None:
+    found = value_report(values(*VALUES, (0.0, 3.0)))["advice"]
+    assert [(one["kind"], one["evidence"]["take"]) for one in found] == [("outlier", 10)]
+    assert "unlike the other takes of 0" in found[0]["text"]
+
+
+def test_the_end_of_the_range_that_no_take_shows_is_named() -> None:
+    (found,) = value_report(values((0.0, -3.0), (0.2, 0.0)))["advice"]
+    assert (found["kind"], found["evidence"]["value"]) == ("few", 8.0)
 
 
 def test_too_little_to_score_is_said_rather_than_raised() -> None:
@@ -140,3 +198,27 @@ def test_advice_comes_after_training_over_the_protocol_and_in_status(tmp_path: P
         assert found["side"]["by_take"]["accuracy"] == 1.0
         assert found["side"]["is_ready"]
         assert found["amount"]["advice"][0]["text"] == "ready to play: takes show 0 to 1"
+
+
+def test_after_a_restart_the_takes_are_studied_without_training(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        wait_until(lambda: "side" in instrument.status()["coaching"], "advice")
+        before = instrument.status()
+    with playing(tmp_path / "project") as instrument:
+        wait_until(lambda: "side" in instrument.status()["coaching"], "advice")
+        after = instrument.status()
+    assert after["coaching"] == before["coaching"]
+    assert after["coaching"]["side"]["curve"][-1][0] > 100
+    assert [one["model"] for one in after["outputs"]] == [one["model"] for one in before["outputs"]]
+
+
+def test_an_output_that_could_not_learn_is_told_why_beside_one_that_could(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        for shift in (0.0, 0.1):
+            instrument.record_numbers([(0.1 + shift, 0.2)] * 12, "side", "left")
+            instrument.record_numbers([(0.8 + shift, 0.9)] * 12, "side", "right")
+        wait_until(lambda: "side" in instrument.status()["coaching"], "advice")
+        (advice,) = instrument.status()["coaching"]["amount"]["advice"]
+    assert advice["kind"] == "refused"
+    assert "no takes to learn from" in advice["text"]

@@ -44,6 +44,23 @@ def test_problems_drops_and_errors_are_shown() -> None:
     assert "  frame: 2" in text
 
 
+def test_scores_by_take_stand_before_those_by_frame() -> None:
+    by_frame = {"accuracy": 0.99, "rmse": 0.02}
+    found = {
+        "posture": {"by_take": {"accuracy": 0.9}, "by_frame": by_frame},
+        "lift": {"by_take": {"rmse": 0.1, "split": "blocks"}, "by_frame": by_frame},
+        "swing": {"by_take": {"accuracy": 0.5}},
+        "jump": {"not_scored": "record more"},
+    }
+    lines = status_text(json.loads(STATUS) | {"coaching": found}).splitlines()
+    assert [line.strip() for line in lines if line.startswith("  score")] == [
+        "score     posture: 90% of takes it had not learned from (99% of frames, which flatters)",
+        "score     lift: 0.1 off in parts of takes it had not learned from (0.02 in frames, which flatters)",
+        "score     swing: 50% of takes it had not learned from",
+        "score     jump: none; record more",
+    ]
+
+
 STATUS = """{
   "version": "1.0", "project": "/p", "patch": "P", "patch_problem": "line 3",
   "running": true, "uptime_s": 5.0, "memory_mb": 300.0,

@@ -268,6 +268,13 @@ def test_an_edit_that_changes_nothing_is_not_an_edit(store):
     assert store.undo().startswith("record")
 
 
+def test_only_takes_can_be_relabelled(store):
+    taught, performance = record(store), record(store, targets={}, kind="performance")
+    with pytest.raises(TakesError, match=f"take {performance} is a performance and teaches nothing"):
+        store.relabel([taught, performance], {"posture": "up"})
+    assert store.take(taught).targets == {"posture": "rest"}
+
+
 def test_deleting_an_output_leaves_the_other_outputs_of_a_take(store):
     record(store, targets={"posture": "rest", "volume": 0.5})
     record(store, targets={"volume": 0.5})

@@ -103,6 +103,10 @@ def at_once(*_: object, **__: object) -> ProjectTraining:
     return TRAINED
 
 
+def never(*_: object, **__: object) -> ProjectTraining:
+    raise RuntimeError("was not asked for")
+
+
 def until_cancelled(started: threading.Event) -> Callable[..., ProjectTraining]:
     """Trains project `long` until it is cancelled, and anything else at once."""
 
@@ -168,6 +172,31 @@ def test_cancelling_another_job_changes_nothing(engine: Engine, serve: Callable[
     engine.send(port, "/cancel", 99)
     engine.send(port, "/train", 4, "project", "")
     assert engine.end()[:2] == ("done", 4)
+
+
+def test_a_study_is_answered_with_what_was_found_and_nothing_is_trained(engine: Engine) -> None:
+    def look(folder: Path, **_: object) -> ProjectTraining:
+        return ProjectTraining(models={}, refused={str(folder): "was looked at"}, seconds=0.0)
+
+    trainer = Trainer(
+        engine=engine.address, train=never, study=lambda training, _: {"pose": dict(training.refused)}, look=look
+    )
+    thread = threading.Thread(target=trainer.serve)
+    thread.start()
+    engine.send(trainer.port, "/study", 3, "project")
+    assert engine.wait("coached") == (3, '{"pose": {"project": "was looked at"}}')
+    trainer.stop()
+    thread.join(timeout=10)
+
+
+def test_a_study_that_fails_ends_with_nothing_found(engine: Engine) -> None:
+    trainer = Trainer(engine=engine.address, train=never, study=lambda *_: {}, look=never)
+    thread = threading.Thread(target=trainer.serve)
+    thread.start()
+    engine.send(trainer.port, "/study", 4, "project")
+    assert engine.wait("coached") == (4, "{}")
+    trainer.stop()
+    thread.join(timeout=10)
 
 
 def test_a_new_job_cancels_the_one_in_hand(engine: Engine, serve: Callable[..., Trainer]) -> None:

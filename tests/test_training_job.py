@@ -124,9 +124,34 @@ def test_what_is_found_out_after_cancelling_is_of_no_interest(linked: Linked) ->
     linked.link.hello(*FIRST)
     linked.train()
     linked.link.done(1, "{}")
-    assert linked.link.is_latest(1)
+    assert linked.link.coached(1)
     linked.link.cancel("another project was opened")
-    assert not linked.link.is_latest(1)
+    assert not linked.link.coached(1)
+
+
+def test_a_study_waits_for_a_trainer_and_is_asked_for_once(linked: Linked) -> None:
+    linked.link.study(PROJECT)
+    assert linked.sent == []
+    linked.wait(5.0, FIRST)
+    assert linked.sent == [(7001, "/study", 1, "project")]
+    assert linked.link.status()["studying"]
+    assert linked.link.coached(1)
+    assert not linked.link.status()["studying"]
+
+
+def test_a_study_whose_takes_have_changed_is_of_no_interest(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.link.study(PROJECT)
+    linked.link.outdate()
+    assert not linked.link.status()["studying"]
+    assert not linked.link.coached(1)
+
+
+def test_a_job_in_hand_goes_on_when_takes_change(linked: Linked) -> None:
+    linked.link.hello(*FIRST)
+    linked.train()
+    linked.link.outdate()
+    assert linked.link.status()["training"]
 
 
 def test_a_new_job_takes_the_place_of_the_one_in_hand(linked: Linked) -> None:
