@@ -31,6 +31,7 @@ from instrument.protocol import Value
 from instrument.report import take_row
 from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
+from instrument.status import status_of
 from instrument.takes import TakesError, TakeStore, Target, WholeTake
 from instrument.telemetry import LEASE_S
 
@@ -97,7 +98,7 @@ class Commands:
         return [__version__]
 
     def status(self) -> Answer:
-        return [json.dumps(self._engine.status())]
+        return [json.dumps(status_of(self._engine))]
 
     def health(self, first: int = 0) -> Answer:
         pids = {"engine": os.getpid(), "trainer": self._engine.trainer.status()["pid"]}
@@ -187,12 +188,12 @@ class Commands:
         return None
 
     def patch_remove(self, key: str) -> Answer:
-        muted, solo = set(self._engine.muted_routes), set(self._engine.solo_routes)
+        muted, solo = set(self._engine.desk.muted), set(self._engine.desk.solo)
         self._change_patch(remove_value(self._patch_text(), key))
         if (removed := re.fullmatch(r"route\.(\d+)", key)) is not None:
             gone = int(removed[1])
-            self._engine.mute_routes({one - (one > gone) for one in muted if one != gone})
-            self._engine.solo_only({one - (one > gone) for one in solo if one != gone})
+            self._engine.desk.mute({one - (one > gone) for one in muted if one != gone})
+            self._engine.desk.solo_only({one - (one > gone) for one in solo if one != gone})
         return None
 
     def patch_add(self, table: str, values: str) -> Answer:
@@ -217,15 +218,15 @@ class Commands:
 
     def routes(self) -> Answer:
         engine = self._engine
-        tried = engine.tried
+        tried = engine.desk.tried
         rows = []
-        for number, route in enumerate(engine.scenes.routes, start=1):
+        for number, route in enumerate(engine.desk.scenes.routes, start=1):
             row = dataclasses.asdict(route)
             row |= {
                 "number": number,
                 "midi_number": route.number,
-                "is_muted": number in engine.muted_routes,
-                "is_solo": number in engine.solo_routes,
+                "is_muted": number in engine.desk.muted,
+                "is_solo": number in engine.desk.solo,
                 "tried": "" if tried is None or tried.number != number else "alone" if tried.is_alone else "beside",
             }
             rows.append(row)
@@ -233,14 +234,14 @@ class Commands:
 
     def route_mute(self, number: int, is_muted: int) -> Answer:
         self._route(number)
-        muted = self._engine.muted_routes
-        self._engine.mute_routes(muted | {number} if is_muted else muted - {number})
+        muted = self._engine.desk.muted
+        self._engine.desk.mute(muted | {number} if is_muted else muted - {number})
         return None
 
     def route_solo(self, number: int, is_solo: int) -> Answer:
         self._route(number)
-        solo = self._engine.solo_routes
-        self._engine.solo_only(solo | {number} if is_solo else solo - {number})
+        solo = self._engine.desk.solo
+        self._engine.desk.solo_only(solo | {number} if is_solo else solo - {number})
         return None
 
     def route_test(self, number: int, length_s: float = TEST_S) -> Answer:
@@ -258,10 +259,10 @@ class Commands:
         if length_s:
             self._engine.try_route(number, length_s, is_alone=is_alone)
         else:
-            self._engine.stop_trying()
+            self._engine.desk.stop_trying()
 
     def _route(self, number: int) -> Route:
-        routes = self._engine.scenes.routes
+        routes = self._engine.desk.scenes.routes
         if not 1 <= number <= len(routes):
             raise ValueError(f"no route {number}; there are {len(routes)}, the first is 1")
         return routes[number - 1]
@@ -277,7 +278,7 @@ class Commands:
                 "key": scene.key,
                 "from": f"{scene.output}.{scene.class_name}" if scene.output else "",
                 "hold_s": scene.hold_s,
-                "is_current": scene.name == self._engine.scenes.current,
+                "is_current": scene.name == self._engine.desk.scenes.current,
             }
             for number, scene in enumerate(self._engine.patch.scenes, start=1)
         ]
@@ -298,12 +299,12 @@ class Commands:
     def scene_save(self, name: str) -> Answer:
         engine = self._engine
         rows = [
-            _scene_row(route, self._output(route.output), is_muted=number in engine.muted_routes)
-            for number, route in enumerate(engine.scenes.routes, start=1)
+            _scene_row(route, self._output(route.output), is_muted=number in engine.desk.muted)
+            for number, route in enumerate(engine.desk.scenes.routes, start=1)
         ]
         outputs = [one.name for one in engine.patch.outputs if one.name in engine.predictor.enabled]
         self._change_patch(save_scene(self._patch_text(), name, outputs, rows))
-        engine.scenes.current = name
+        engine.desk.scenes.current = name
         engine.report_session()
         engine.telemetry.publish("changes", "routes")
         return None
@@ -313,7 +314,7 @@ class Commands:
         if not scenes:
             raise ValueError("this patch has no scenes; make one with /instrument/scene/save")
         names = [scene.name for scene in scenes]
-        current = self._engine.scenes.current
+        current = self._engine.desk.scenes.current
         index = (names.index(current) + by) % len(names) if current in names else min(by, 0)
         return self._recall(scenes[index], None)
 
@@ -556,7 +557,7 @@ class Commands:
         for output, value in zip(outputs, values, strict=True):
             if (target := _wekinator_target(output, value)) is not None:
                 self._engine.targets[output.name] = target
-                self._engine.routes.wekinator_values[output.name] = value
+                self._engine.desk.routes.wekinator_values[output.name] = value
         return None
 
     def control_startRecording(self) -> Answer:  # noqa: N802  (Wekinator's spelling)

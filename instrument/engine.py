@@ -11,44 +11,38 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from instrument import __version__, assets, clock
+from instrument import assets, clock
+from instrument.broadcast import Broadcast
 from instrument.commands import Commands
+from instrument.desk import Desk
 from instrument.features import FeatureExtractor, with_inputs
 from instrument.health import EVERY_S as HEALTH_EVERY_S
 from instrument.health import Health
 from instrument.kernels.cpu import Choice
 from instrument.latency import Latencies
-from instrument.mapping import RouteMap
 from instrument.midi import Midi
 from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
 from instrument.patch import NO_CLASS, Patch, Scene, read_patch
 from instrument.predictor import Predictor
-from instrument.preview import Previews
 from instrument.project import Project
-from instrument.protocol import TOPICS
 from instrument.recorder import Outcome, Recorder
-from instrument.scenes import Scenes, previous
-from instrument.server import Address, Call, Server
+from instrument.server import Call, Server
 from instrument.signals import (
-    ClassPrediction,
     ContinuousPrediction,
     Control,
     FloatArray,
     Frame,
-    Landmarks,
     OscSend,
     Prediction,
-    TriggerPrediction,
 )
 from instrument.source import NumbersSource, PhoneLine, Source, SourceError, SourceStatus, open_source
 from instrument.takes import TakeStore, Target
@@ -62,13 +56,8 @@ IDLE_S = 0.05
 """How often the loop turns when no frame comes."""
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
-PREVIEW_EVERY_S = 0.03
-"""A little less than a frame of a camera at 30 a second, so that none of its pictures is left out."""
-LATENCY_EVERY_S = 0.5
 PATCH_EVERY_S = 0.5
 """How often the patch is looked at for what an editor changed; two looks that agree, and it is played."""
-SWEEP_S = 2.0
-"""How long a route that is tried takes once up and down."""
 COMMANDS_S = 0.002
 """Commands that take longer together wait for the next frame, so that a flood cannot hold one up for long."""
 
@@ -93,17 +82,6 @@ class EngineOptions:
     """The scene that engine played."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """A route whose control goes up and down by itself."""
-
-    number: int
-    """1 is the first."""
-    is_alone: bool
-    began_s: float
-    length_s: float
-
-
 class Engine:
     """One playing instrument. Raises PatchError, SourceError, PortInUse or TakesError when it cannot start."""
 
@@ -112,8 +90,6 @@ class Engine:
     tracker: Tracker
     extractor: FeatureExtractor
     predictor: Predictor
-    routes: RouteMap
-    scenes: Scenes
     outputs: Outputs
 
     def __init__(
@@ -145,13 +121,11 @@ class Engine:
         """For each recording whose outcome has not come, those who wait for it."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
-        self._published_at_s = {"preview": 0.0, "latency": 0.0}
         self._patch_seen: tuple[int, int] | None = None
         self._patch_edited: tuple[int, int] | None = None
         self._patch_looked_at_s = now_s()
         self.patch_problem = ""
         """Why `patch.toml` as it is now does not play; the one before it does."""
-        self.tried: Tried | None = None
         self._is_run_when_trained = False
         """Whether the next training that succeeds starts playing; whoever says `run` decides otherwise."""
         self._wanted_source = ""
@@ -171,20 +145,20 @@ class Engine:
         self.patch = self._read_patch(self.project)
         self.targets = _first_targets(self.patch)
         self.recording_mask = {output.name for output in self.patch.outputs}
-        self.muted_routes: set[int] = set()
-        self.solo_routes: set[int] = set()
-        """Where there are any, all others are silent."""
         self.server = Server(
             options.listen_host, options.in_port, on_call=self._bell.set, on_inputs=self._take_numbers, now_s=now_s
         )
         try:
             self.telemetry = Telemetry(self.server.reply, now_s)
-            self._previews = Previews(partial(_send_picture, self.server))
+            self.broadcast = Broadcast(self.telemetry, self.server, self.latencies, now_s)
             self.trainer = TrainerLink(self.server.reply, now_s)
             self.recorder = self._open_recorder(self.project)
             wanted = options.source or self.patch.listen.source
             self._move_in(*self._prepare(wanted, self.patch, self.project), wanted)
             self._build(self.patch)
+            self.desk = Desk(
+                self.patch, send=self._send, enable=self._enable_outputs, telemetry=self.telemetry, now_s=now_s
+            )
         except BaseException:
             self.server.close()
             raise
@@ -245,9 +219,9 @@ class Engine:
         featured_at_s = self.now_s()
         prediction = self.predictor.predict(features, landmarks.is_tracked)
         predicted_at_s = self.now_s()
-        if self.is_running and (cued := self.scenes.cued(prediction, predicted_at_s)) is not None:
+        if self.is_running and (cued := self.desk.cued(prediction)) is not None:
             self.recall_scene(cued, cued.fade_s)
-        controls = self.routes.update(prediction, predicted_at_s) if self.is_running else []
+        controls = self.desk.routes.update(prediction, predicted_at_s) if self.is_running else []
         mapped_at_s = self.now_s()
         self.outputs.send(controls)  # telling others what was sent must not count as sending it
         sent_at_s = self.now_s()
@@ -264,12 +238,12 @@ class Engine:
             )
         )
         if self.telemetry.subscribers:
-            self._publish(frame, landmarks, features.values, prediction, controls)
+            self.broadcast.frame(frame, landmarks, features.values, prediction, controls)
 
     def _idle(self) -> None:
         """Without frames, routes still let go of what a lost body held."""
         now_s = self.now_s()
-        self._send(self.routes.due(now_s))
+        self._send(self.desk.routes.due(now_s))
         if self.source.status().state == "ended" and not self.is_ended:
             self.is_ended = True
             log.info("the source has come to its end")
@@ -278,7 +252,7 @@ class Engine:
         is_numbers = isinstance(self.source, NumbersSource)
         if self.is_running and not is_numbers and now_s - self._frame_at_s > LOST_S:
             nobody = Prediction(frame_number=-1, captured_at_s=now_s, outputs={}, is_tracked=False)
-            self._send([one for one in self.routes.update(nobody, now_s) if not _is_wekinator(one)])
+            self._send([one for one in self.desk.routes.update(nobody, now_s) if not _is_wekinator(one)])
 
     def _apply_commands(self) -> None:
         """Does what was asked; numbers that came before a command are played before it."""
@@ -293,8 +267,7 @@ class Engine:
 
     def _attend(self) -> None:
         """Looks after what goes on by itself, and what other threads and processes have finished."""
-        self._follow_scene()
-        self._try_out()
+        self.desk.attend()
         self._look_at_patch()
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
@@ -342,15 +315,15 @@ class Engine:
                 recorder.close()
             raise
         self.trainer.cancel("another project was opened")
-        self._let_go()
+        self.desk.release()
         self._move_in(source, tracker, wanted)
         if is_other:
             self._finish_all(self.recorder.close())
         self.project, self.recorder = project, recorder
         self.targets = _first_targets(patch)
         self.recording_mask = {output.name for output in patch.outputs}
-        self.muted_routes, self.solo_routes, self.tried = set(), set(), None
         self._build(patch)
+        self.desk.open(patch)
         self.note_patch_file()
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
@@ -367,26 +340,24 @@ class Engine:
         old, patch = self.patch, patch.sending_to(self.options.out)
         if patch.listen.is_numbers and not patch.listen.inputs:
             patch = with_inputs(patch, old.listen.inputs)
-        self.stop_trying()
+        self.desk.stop_trying()
         if patch != old and replace(patch, routes=(), scenes=()) == replace(old, routes=(), scenes=()):
-            self._change_routes(old, patch)
+            self._follow(patch)
             return
         wanted = self.options.source or patch.listen.source
         source, tracker = self._prepare(wanted, patch, self.project)
-        self._send(self.routes.reset())
+        self.desk.reset()
         self._move_in(source, tracker, wanted)
         self.targets = _first_targets(patch) | {
             name: target for name, target in self.targets.items() if _is_allowed(patch, name, target)
         }
         old_names, names = ({output.name for output in one.outputs} for one in (old, patch))
         self.recording_mask = (self.recording_mask & names) | (names - old_names)
-        enabled, wekinator_values = self.predictor.enabled, self.routes.wekinator_values
-        scenes = self.scenes
+        enabled = self.predictor.enabled
         self._build(patch)
-        self.routes.wekinator_values |= {name: value for name, value in wekinator_values.items() if name in names}
         self.predictor.enabled = (enabled & names) | (names - old_names)
-        self.scenes = scenes
-        self._change_routes(old, patch)
+        self.desk.rebuild(patch)
+        self._follow(patch)
         self.load_models()
         if patch.training.always:
             self._train_untrained()
@@ -402,85 +373,23 @@ class Engine:
         self.is_ended = False
         self.report_session()
 
-    def _change_routes(self, old: Patch, patch: Patch) -> None:
-        """Plays on with other routes and scenes; routes that go where they went keep what they remember."""
-        were = previous(old.routes, patch.routes)
-        self.muted_routes, self.solo_routes = (
-            {number for number, was in enumerate(were, start=1) if was is not None and was + 1 in numbers}
-            for numbers in (self.muted_routes, self.solo_routes)
-        )
-        edited = self.scenes.follow(patch)
+    def _follow(self, patch: Patch) -> None:
         self.patch = patch
-        self._send(self.routes.settle(patch, self.scenes.routes))
-        if edited is not None:
-            self._switch_to(edited)
-        self._apply_mutes()
+        self.desk.follow(patch)
         self.telemetry.publish("changes", "patch")
 
-    def mute_routes(self, numbers: set[int]) -> None:
-        """Silences these routes (1 is the first) and no others."""
-        self.muted_routes = numbers
-        self._apply_mutes()
-
-    def solo_only(self, numbers: set[int]) -> None:
-        """Silences all routes but these; none of them ends it."""
-        self.solo_routes = numbers
-        self._apply_mutes()
-
-    def _apply_mutes(self) -> None:
-        count = len(self.patch.routes)
-        silent = {number for number in self.muted_routes if number <= count}
-        if self.solo_routes:
-            silent |= set(range(1, count + 1)) - self.solo_routes
-        self._send(self.routes.mute({number - 1 for number in silent}))
-        self.telemetry.publish("changes", "routes")
+    def _enable_outputs(self, names: frozenset[str]) -> None:
+        self.predictor.enabled = set(names)
 
     def recall_scene(self, scene: Scene, fade_s: float) -> None:
         """Goes to that scene, at once or over that time."""
-        log.info("scene: %s", scene.name or "none")
-        self.scenes.recall(scene, fade_s, self.now_s())
-        self.telemetry.publish("scene", scene.name, fade_s)
-        self._follow_scene()
+        self.desk.recall(scene, fade_s)
         self.report_session()
 
-    def _follow_scene(self) -> None:
-        if (step := self.scenes.step(self.now_s())) is None:
-            return
-        if step.switched is not None:
-            self._switch_to(step.switched)
-            self._apply_mutes()
-        self._send(self.routes.settle(self.patch, step.routes))
-        if not self.scenes.is_fading:
-            self.telemetry.publish("changes", "routes")
-
-    def _switch_to(self, scene: Scene) -> None:
-        self.muted_routes = set(scene.muted)
-        if scene.outputs is not None:
-            self.predictor.enabled = set(scene.outputs)
-
     def try_route(self, number: int, length_s: float, *, is_alone: bool) -> None:
-        """Sends what that route (1 is the first) sends, up and down, by itself; nothing else with `is_alone`."""
-        self.stop_trying()
-        self.tried = Tried(number=number, is_alone=is_alone, began_s=self.now_s(), length_s=length_s)
+        """As `Desk.try_route`, from the next turn of the loop on."""
+        self.desk.try_route(number, length_s, is_alone=is_alone)
         self._bell.set()
-        self.telemetry.publish("changes", "routes")
-
-    def stop_trying(self) -> None:
-        if self.tried is not None:
-            self.tried = None
-            self._send(self.routes.end_try())
-            self.telemetry.publish("changes", "routes")
-
-    def _try_out(self) -> None:
-        if (tried := self.tried) is None:
-            return
-        now_s = self.now_s()
-        at_s = now_s - tried.began_s
-        if at_s >= tried.length_s:
-            self.stop_trying()
-            return
-        share = 1.0 - abs(1.0 - at_s % SWEEP_S / (SWEEP_S / 2.0))
-        self._send(self.routes.try_out(tried.number - 1, share, now_s, is_alone=tried.is_alone))
 
     def note_patch_file(self) -> None:
         """Takes the patch as it is on disk for the one that plays."""
@@ -535,9 +444,10 @@ class Engine:
     def set_running(self, is_running: bool) -> None:
         self._is_run_when_trained = False
         if is_running != self.is_running:
-            self.tried = None
-            # Notes that are due end, and begin again with what is seen now.
-            self._send(self.routes.release_all() if not is_running else self.routes.reset())
+            if is_running:
+                self.desk.reset()
+            else:
+                self.desk.release()
         self.is_running = is_running
         self.telemetry.publish("changes", "running")
         self.report_session()
@@ -559,12 +469,12 @@ class Engine:
         now_s = self.now_s()
         said = {name: ContinuousPrediction(value=value) for name, value in values.items()}
         shown = Prediction(frame_number=-1, captured_at_s=now_s, outputs=said, is_tracked=True)
-        self.outputs.send(self.routes.update(shown, now_s))
+        self.outputs.send(self.desk.routes.update(shown, now_s))
         return values
 
     def panic(self) -> None:
         """Silence: every note off, and nothing is sent until `run`."""
-        self.stop_trying()
+        self.desk.stop_trying()
         self.set_running(False)
         self.outputs.panic()
 
@@ -684,74 +594,6 @@ class Engine:
         """As Wekinator says it."""
         self._send([OscSend(destination="out", address="/wekinator/status/done-training", arguments=())])
 
-    def status(self) -> dict[str, Any]:
-        """Everything about the present state, for people and programs."""
-        source = self.source.status()
-        recording = self.recorder.state
-        process = psutil.Process()
-        return {
-            "version": __version__,
-            "project": str(self.project.folder),
-            "patch": self.patch.name,
-            "patch_problem": self.patch_problem,
-            "running": self.is_running,
-            "source": {
-                "name": source.name,
-                "state": source.state,
-                "detail": source.detail,
-                "frames": source.frames,
-                "dropped": source.dropped,
-                "losses": source.losses,
-                "rate_hz": round(self.latencies.rate_hz(), 1),
-                "delay_ms": source.delay_ms,
-                "strangers_refused": getattr(self.tracker, "strangers", 0),
-            },
-            "recording": {
-                "state": recording.phase,
-                "kind": self.recording_kind,
-                "frames": recording.frame_count,
-                "seconds": recording.recorded_s,
-            },
-            "listen": {"track": list(self.patch.listen.track), "is_numbers": self.patch.listen.is_numbers},
-            "takes": {"problems": list(self.recorder.problems), "dropped_frames": self.recorder.dropped_frames},
-            "outputs": [
-                {
-                    "name": one.output,
-                    "kind": one.kind,
-                    "range": [output.low, output.high],
-                    "allowed": list(output.classes),
-                    "classes": list(one.classes),
-                    "running": one.is_running,
-                    "model": one.model_id,
-                    "why_not": one.reason,
-                    "note": one.note,
-                    "bits": one.bits,
-                    "backend": one.backend,
-                    "backend_us": dict(one.backend_us),
-                    "backends_refused": dict(one.backends_refused),
-                    "drift": dict(one.drift) if one.drift else None,
-                    "least_familiarity": one.least_familiarity,
-                    "rehearsal": dict(one.rehearsal) if one.rehearsal else None,
-                }
-                for output, one in zip(self.patch.outputs, self.predictor.status(), strict=True)
-            ],
-            "destinations": {name: asdict(one) for name, one in self.outputs.status().items()},
-            "trainer": self.trainer.status(),
-            "coaching": self.coaching,
-            "latency": {
-                name: {field: round(value, 3) for field, value in asdict(one).items()}
-                for name, one in self.latencies.summary().items()
-            },
-            "dropped_messages": dict(self.server.dropped),
-            "subscribers": self.telemetry.subscribers,
-            "changes": self.telemetry.changes,
-            "errors": dict(self.errors),
-            "restarts": self.health.restarts,
-            "pid": process.pid,
-            "memory_mb": round(process.memory_info().rss / 1e6, 1),
-            "uptime_s": round(self.now_s() - self.started_at_s, 1),
-        }
-
     def _write_health(self, source: SourceStatus) -> None:
         self._health_at_s = now_s = self.now_s()
         destinations = self.outputs.status().values()
@@ -778,21 +620,21 @@ class Engine:
 
     def report_session(self) -> None:
         session = {"folder": str(self.project.folder), "source": self.options.source, "is_running": self.is_running}
-        self._report({**session, "scene": self.scenes.current})
+        self._report({**session, "scene": self.desk.scenes.current})
 
     def close(self) -> None:
         """Releases every note, and ends. Closing twice does nothing."""
         if self.commands.is_closed:
             return
         self.commands.is_closed = True
-        self._let_go()
+        self.desk.release()
         self.outputs.panic()
         self.clerk.shutdown(wait=False, cancel_futures=True)
         self.source.close()
         self._finish_all(self.recorder.close())
         self.outputs.close()
         self.tracker.close()
-        self._previews.close()
+        self.broadcast.close()
         self.server.close()
 
     # Building rooms
@@ -881,8 +723,6 @@ class Engine:
         self.patch = patch
         self.extractor = FeatureExtractor(patch)
         self.predictor = Predictor(patch, self._made_learners)
-        self.routes = RouteMap(patch)
-        self.scenes = Scenes(patch)
         self.telemetry.publish("changes", "patch")
 
     def _recorded_inputs(self) -> int:
@@ -900,10 +740,6 @@ class Engine:
         if "hands" in self.patch.listen.track:
             parts += ("left_hand", "right_hand")
         return parts
-
-    def _let_go(self) -> None:
-        """Sends what ends the sound: note offs, no class, low ends."""
-        self._send(self.routes.release_all())
 
     # What arrives
 
@@ -955,65 +791,7 @@ class Engine:
     def _send(self, controls: Sequence[Control]) -> None:
         """Sends them, and tells whoever follows what is sent."""
         self.outputs.send(controls)
-        self._publish_controls(controls)
-
-    def _publish_controls(self, controls: Sequence[Control]) -> None:
-        if not self.telemetry.is_wanted("control"):
-            return
-        for control in controls:
-            what = (control.address, *control.arguments) if isinstance(control, OscSend) else control.bytes
-            self.telemetry.publish("control", control.destination, *what)
-
-    def _publish_movements(self, prediction: Prediction) -> None:
-        for name, one in prediction.outputs.items():
-            for event in one.events if isinstance(one, TriggerPrediction) else ():
-                self.telemetry.publish("movement", name, event.what, event.movement, event.velocity)
-
-    def _publish(
-        self,
-        frame: Frame,
-        landmarks: Landmarks,
-        features: FloatArray | None,
-        prediction: Prediction,
-        controls: Sequence[Control],
-    ) -> None:
-        telemetry = self.telemetry
-        self._publish_controls(controls)
-        if telemetry.is_wanted("prediction"):
-            for name, one in prediction.outputs.items():
-                if isinstance(one, ClassPrediction):
-                    said = NO_CLASS if one.is_none else one.classes[one.best]
-                    familiar = () if one.familiarity is None else (one.familiarity,)
-                    telemetry.publish("prediction", name, said, float(one.confidences[one.best]), *familiar)
-                elif isinstance(one, TriggerPrediction):
-                    telemetry.publish("prediction", name, one.current or NO_CLASS, one.progress)
-                else:
-                    telemetry.publish("prediction", name, one.value)
-        self._publish_movements(prediction)
-        if telemetry.is_wanted("landmarks"):
-            for part in ("pose", "left_hand", "right_hand"):
-                points = getattr(landmarks, part)
-                if points is not None:
-                    telemetry.publish("landmarks", part, np.asarray(points, dtype="<f4").tobytes())
-        if features is not None and telemetry.is_wanted("features"):
-            telemetry.publish("features", np.asarray(features, dtype="<f4").tobytes())
-        telemetry.publish("frame", frame.number, int(landmarks.is_tracked))
-        if frame.image_bgr is not None and self._is_due("preview", PREVIEW_EVERY_S):
-            self._previews.offer(frame.number, frame.image_bgr, telemetry.subscribers_of("preview"))
-        if self._is_due("latency", LATENCY_EVERY_S):
-            for stage, summary in self.latencies.summary().items():
-                telemetry.publish("latency", stage, summary.p50_ms, summary.p99_ms)
-
-    def _is_due(self, topic: str, every_s: float) -> bool:
-        now_s = self.now_s()
-        if now_s - self._published_at_s[topic] < every_s or not self.telemetry.is_wanted(topic):
-            return False
-        self._published_at_s[topic] = now_s
-        return True
-
-
-def _send_picture(server: Server, subscriber: Address, number: int, picture: bytes) -> None:
-    server.reply(subscriber, TOPICS["preview"][0], number, picture)
+        self.broadcast.controls(controls)
 
 
 def _first_targets(patch: Patch) -> dict[str, Target]:

@@ -482,7 +482,7 @@ def test_a_scene_that_mutes_a_sounding_route_ends_its_note(tmp_path: Path) -> No
 def test_a_class_recalls_a_scene(tmp_path: Path) -> None:
     with playing(body_project(tmp_path / "project")) as instrument:
         instrument.ask("patch/add", "scene", json.dumps({"name": "arms", "from": "posture.up", "hold_s": 0.1}))
-        wait_until(lambda: instrument.engine.scenes.current == "arms", "the scene")
+        wait_until(lambda: instrument.engine.desk.scenes.current == "arms", "the scene")
 
 
 def test_the_scene_that_played_plays_after_a_restart(tmp_path: Path) -> None:
