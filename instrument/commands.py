@@ -27,7 +27,7 @@ from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
 from instrument.patch_edit import add_table, remove_value, save_scene, set_value
 from instrument.projects import new_project, patch_names
-from instrument.protocol import Value
+from instrument.protocol import COMMANDS, Value
 from instrument.report import take_row
 from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
@@ -119,6 +119,13 @@ class Commands:
     def quit(self) -> Answer:
         self._engine.is_quitting = True
         return None
+
+    def remote(self, address: str, *arguments: Value) -> Answer:
+        call, command = self._call, COMMANDS.get(address)
+        if call is None or command is None or not command.is_answered or command is call.command:
+            raise ValueError(f"no such command: {address[:80]}")
+        self.apply(Call(command, command.check(arguments), call.sender, call.received_at_s, is_remote=True))
+        return LATER
 
     def trainer_hello(self, port: int, pid: int) -> Answer:
         if self._is_local():
@@ -337,7 +344,8 @@ class Commands:
     # Source and performer
 
     def source(self, name: str) -> Answer:
-        self._must_be_local()
+        if name != "phone":
+            self._must_be_local()
         self._engine.change_source(name)
         return [self._engine.source.status().name]
 
@@ -649,7 +657,7 @@ class Commands:
     # What several of them need
 
     def _is_local(self) -> bool:
-        if self._call is None:
+        if self._call is None or self._call.is_remote:
             return False
         host = ipaddress.ip_address(self._call.sender[0].split("%")[0])
         return (getattr(host, "ipv4_mapped", None) or host).is_loopback
@@ -753,6 +761,10 @@ class Commands:
 
         Edits of one value that come soon after each other are undone together.
         """
+        if not is_saved and not self._is_local():
+            source = parse_patch(text, self._engine.project.patch_file).listen.source
+            if source not in ("phone", self._engine.patch.listen.source):
+                self._must_be_local()
         before = self._played_text
         self._write_patch(text, is_saved=is_saved)
         now_s = self._engine.now_s()
@@ -790,7 +802,8 @@ class Commands:
     def _model_path(self, file: str) -> Path:
         """Inside the project; elsewhere only when nobody but this machine can ask for it."""
         path = self._path(file).with_suffix(".safetensors")
-        if not self._is_inside(path) and not ipaddress.ip_address(self._engine.server.address[0]).is_loopback:
+        is_closed = ipaddress.ip_address(self._engine.server.address[0]).is_loopback
+        if not self._is_inside(path) and not (is_closed and self._is_local()):
             raise ValueError(f"{path} is outside the project, and other computers may give commands here")
         return path
 

@@ -9,7 +9,6 @@ wherever they came from. Commands under /wek and /wekinator are Wekinator's own 
 never answered, and arguments too many do not matter: a TouchOSC button sends 1.0 with everything.
 """
 
-import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,10 +41,10 @@ class Argument:
         """
         if isinstance(value, str) and self.tag in "sv":
             return value
-        if not isinstance(value, str | bytes) and math.isfinite(value):
-            if self.tag == "i" and float(value).is_integer() and abs(value) <= _LARGEST_INT:
+        if not isinstance(value, str | bytes) and abs(value) <= _LARGEST_FLOAT:  # which NaN is not
+            if self.tag == "i" and abs(value) <= _LARGEST_INT and float(value).is_integer():
                 return int(value)
-            if self.tag in "fv" and abs(value) <= (_LARGEST_FLOAT if isinstance(value, float) else _LARGEST_INT):
+            if self.tag in "fv" and (isinstance(value, float) or abs(value) <= _LARGEST_INT):
                 return float(value) if self.tag == "f" else value
         raise ValueError(f"{self.name} must be {_TAGS[self.tag]}, {reprlib.repr(value)} came")
 
@@ -154,6 +153,14 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row("/instrument/panic", "", "Silence: ends every note and stops playing until `run 1`."),
         _row("/instrument/latency/reset", "", "Forgets the latencies measured so far and measures afresh."),
         _row("/instrument/quit", "", "Ends every note, then the program."),
+        _row(
+            "/instrument/remote",
+            "command:s argument:v",
+            "Does that command as if another computer had asked, and answers under its address: for programs that pass "
+            "on what others send. What only programs on this computer may ask for is refused.",
+            optional=1,
+            repeats=1,
+        ),
     ),
     "Project and patch": (
         _row(
@@ -262,7 +269,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "/instrument/source",
             "source:s",
             "Watches something else: `auto`, `demo`, `camera:0`, `phone`, a video file, `http://...`, `rtsp://...`, "
-            "`take:3`, or `osc` for numbers.",
+            "`take:3`, or `osc` for numbers. Programs on other computers may choose `phone` only.",
             done="source:s",
         ),
         _row("/instrument/performer/forget", "", "Lets go of the performer and follows whoever is seen next."),

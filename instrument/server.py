@@ -37,6 +37,8 @@ class Call:
     arguments: list[Value]
     sender: Address
     received_at_s: float
+    is_remote: bool = False
+    """Whether it is done for another computer, wherever it came from."""
 
 
 class PortInUse(OSError):

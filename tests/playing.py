@@ -12,7 +12,7 @@ from typing import Any
 from clients import PATIENCE_S, RecordingMidi, wait_until
 
 from instrument import osc
-from instrument.client import Client
+from instrument.client import Client, CommandFailed, NoAnswer
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
 from instrument.trainer import Trainer, study_project
@@ -72,6 +72,16 @@ class Playing:
 
     def ask(self, address: str, *arguments: Value) -> list[Value]:
         return self.client.ask(f"/instrument/{address}", *arguments, timeout_s=PATIENCE_S)
+
+    def ask_remotely(self, address: str, *arguments: Value) -> list[Value]:
+        """Asks as if from another computer."""
+        self.client.send("/instrument/remote", f"/instrument/{address}", *arguments)
+        for answer, (command, *values) in self.client.messages(PATIENCE_S):
+            if command == f"/instrument/{address}":
+                if answer == "/fail":
+                    raise CommandFailed(str(values[0]))
+                return values
+        raise NoAnswer(address)
 
     def status(self) -> dict[str, Any]:
         return json.loads(str(self.ask("status")[0]))

@@ -6,6 +6,7 @@ import pytest
 from instrument.console.guard import COOKIE, Guard
 
 HERE, ELSEWHERE = ("127.0.0.1", 50000), ("192.168.1.20", 50000)
+NETWORK: dict[str, Any] = {"host": "192.168.1.5:6481", "client": ELSEWHERE, "token": "right"}
 
 
 def answer(**asked: Any) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def answers(
     kind: str = "http",
     scheme: str = "http",
     path: str = "/",
+    fetch: tuple[str, str, str] | None = None,
 ) -> list[dict[str, Any]]:
     async def inside(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -36,6 +38,10 @@ def answers(
     headers = [(b"host", host.encode())]
     headers += [(b"origin", origin.encode())] if origin is not None else []
     headers += [(b"cookie", cookie.encode())] if cookie is not None else []
+    if fetch is not None:
+        headers += [
+            (b"sec-fetch-" + name, one.encode()) for name, one in zip((b"site", b"mode", b"dest"), fetch, strict=True)
+        ]
     scope = {
         "type": kind,
         "scheme": scheme,
@@ -69,7 +75,11 @@ def test_a_name_that_was_made_to_point_here_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://127.0.0.1:8000", "http://localhost:6480", ""]
+    "origin",
+    [
+        *("https://evil.example", "null", "http://127.0.0.1:8000", "http://localhost:6480", ""),
+        *("http://[", "//127.0.0.1:6480", "https://127.0.0.1:6480", "http://127.0.0.1:6480@evil.example"),
+    ],
 )
 def test_another_sites_page_is_refused(origin: str) -> None:
     assert answer(origin=origin)["status"] == 403
@@ -77,6 +87,29 @@ def test_another_sites_page_is_refused(origin: str) -> None:
 
 def test_the_consoles_own_page_is_let_in() -> None:
     assert answer(origin="http://127.0.0.1:6480")["status"] == 200
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [("cross-site", "no-cors", "image"), ("same-site", "no-cors", "script"), ("cross-site", "navigate", "iframe")],
+)
+def test_what_another_sites_page_embeds_is_refused(fetch: tuple[str, str, str]) -> None:
+    assert answer(fetch=fetch)["status"] == 403
+
+
+@pytest.mark.parametrize("fetch", [("cross-site", "navigate", "document"), ("same-origin", "cors", "empty")])
+def test_a_link_on_another_sites_page_may_be_followed(fetch: tuple[str, str, str]) -> None:
+    assert answer(fetch=fetch)["status"] == 200
+
+
+def test_the_networks_own_page_is_let_in_by_tls_only() -> None:
+    asked: dict[str, Any] = {**NETWORK, "cookie": f"{COOKIE}=right", "kind": "websocket", "scheme": "wss"}
+    assert answer(**asked, origin="https://192.168.1.5:6481")["status"] == 200
+    assert answer(**asked, origin="http://192.168.1.5:6481")["type"] == "websocket.close"
+
+
+def test_the_connection_of_who_is_refused_is_not_kept() -> None:
+    assert (b"connection", b"close") in answer(**NETWORK)["headers"]
 
 
 def test_a_web_socket_from_another_sites_page_is_closed_before_it_opens() -> None:
@@ -88,9 +121,6 @@ def test_another_computer_without_a_token_gets_401_and_with_a_wrong_one_403() ->
     assert answer(**network)["status"] == 401
     assert answer(**network, query="token=wrong")["status"] == 403
     assert answer(**network, cookie=f"{COOKIE}=wrong")["status"] == 401
-
-
-NETWORK: dict[str, Any] = {"host": "192.168.1.5:6481", "client": ELSEWHERE, "token": "right"}
 
 
 def badge(**asked: Any) -> tuple[int, dict[str, str]]:

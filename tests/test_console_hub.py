@@ -161,3 +161,29 @@ def test_movements_reach_the_page_with_their_frame(tmp_path: Path) -> None:
 
     with playing(tmp_path / "played", has_trainer=False) as one:
         with_hub(port_of(one), use)
+
+
+def test_an_engine_that_is_gone_is_said_to_be_gone() -> None:
+    async def ask() -> None:
+        with pytest.raises(NoAnswer, match="does not answer; it is started again"):
+            await Hub("127.0.0.1", free_udp_port()).ask("/instrument/ping")
+
+    asyncio.run(ask())
+
+
+def test_what_fits_into_no_datagram_is_refused_at_once() -> None:
+    async def ask() -> None:
+        with pytest.raises(CommandFailed, match="more than fits"):
+            await Hub("127.0.0.1", free_udp_port()).ask("/instrument/scene/recall", "x" * 70_000)
+
+    asyncio.run(ask())
+
+
+def test_what_is_asked_for_another_computer_is_judged_as_that_computers(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        assert await hub.ask("/instrument/ping", is_remote=True)
+        with pytest.raises(CommandFailed, match="only programs on this computer"):
+            await hub.ask("/instrument/source", "take:1", is_remote=True)
+
+    with playing(tmp_path / "played", has_trainer=False) as one:
+        with_hub(port_of(one), use)

@@ -1,17 +1,20 @@
 """The console as a process of its own: what it says, when it ends, and that the instrument plays on without it."""
 
+import asyncio
 import http.client
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
 from browsing import Program
 from clients import free_tcp_port, free_udp_port, wait_until
 
+from instrument.console import process as console_process
 from instrument.engine_process import EXIT_CANNOT_START
 
 WITHOUT_NICEGUI = (
@@ -117,3 +120,23 @@ def test_a_killed_console_comes_back_on_the_same_port(project: Path) -> None:
                 return False
 
         wait_until(is_served, "the page")
+
+
+@pytest.mark.parametrize(("is_used", "is_closed"), [(False, True), (True, False)])
+def test_a_connection_from_the_network_that_asks_for_nothing_is_closed(
+    monkeypatch: pytest.MonkeyPatch, is_used: bool, is_closed: bool
+) -> None:
+    monkeypatch.setattr(console_process, "ASKS_WITHIN_S", 0.0)
+
+    class Protocol(asyncio.Protocol):
+        cycle = object() if is_used else None
+
+    async def connect() -> bool:
+        transport = Mock(**{"is_closing.return_value": False})
+        protocol = console_process._hurried(Protocol)()
+        transport.get_protocol.return_value = protocol
+        protocol.connection_made(transport)
+        await asyncio.sleep(0.01)
+        return bool(transport.abort.called)
+
+    assert asyncio.run(connect()) is is_closed

@@ -1,7 +1,7 @@
 import json
 import struct
 
-from instrument.console.viewer import MOST_CONTROLS, MOST_UNDER_WAY, Moving, Viewer
+from instrument.console.viewer import MOST_ANSWERS, MOST_CONTROLS, MOST_UNDER_WAY, Moving, Viewer
 
 
 def frame(number: int, **more: object) -> Moving:
@@ -106,3 +106,11 @@ def test_an_answer_is_sent_to_the_question_it_belongs_to() -> None:
     viewer = Viewer()
     viewer.answer(4, fail="no such take")
     assert json.loads(viewer.due()[0]) == {"answer": 4, "fail": "no such take"}
+
+
+def test_a_page_that_asks_and_takes_no_answer_is_deaf() -> None:
+    viewer = Viewer()
+    for number in range(MOST_ANSWERS + 1):
+        assert not viewer.is_deaf
+        viewer.answer(number, done=[])
+    assert viewer.is_deaf

@@ -583,3 +583,27 @@ def test_a_number_is_written_into_the_patch_as_it_was_typed(tmp_path: Path) -> N
         instrument.ask("patch/set", "route.1.curve", 0.72, "route.1.smooth_s", 1e-3)
         text = instrument.engine.project.patch_file.read_text(encoding="utf-8")
         assert "curve = 0.72\nsmooth_s = 0.001\n" in text
+
+
+def test_another_computer_chooses_no_source_and_no_file_outside_the_project(
+    instrument: Playing, tmp_path: Path
+) -> None:
+    outside = str(tmp_path / "stolen")
+    for command in (
+        ("source", "take:1"),
+        ("patch/set", "listen.source", "/etc/passwd"),
+        ("model/save", "side", outside),
+        ("model/load", "side", outside),
+        ("project/open", outside),
+    ):
+        with pytest.raises(CommandFailed, match="only programs on this computer|outside the project"):
+            instrument.ask_remotely(*command)
+    assert not list(tmp_path.glob("stolen*"))
+    instrument.ask_remotely("patch/set", "smoothing.beta", 0.5)
+    assert instrument.engine.patch.smoothing.beta == 0.5
+
+
+@pytest.mark.parametrize("command", ["remote", "trainer/done", "nothing"])
+def test_what_is_no_command_for_others_is_refused(instrument: Playing, command: str) -> None:
+    with pytest.raises(CommandFailed, match="no such command"):
+        instrument.ask("remote", f"/instrument/{command}")

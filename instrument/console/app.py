@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
+from fastapi import Path as Within
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
@@ -21,7 +22,7 @@ from instrument.client import CommandFailed, NoAnswer
 from instrument.console.frame import Page, framed
 from instrument.console.guard import App, is_local
 from instrument.console.health import HealthKeeper
-from instrument.console.hub import Hub, topics_there_are
+from instrument.console.hub import REMOTE, Hub, topics_there_are
 from instrument.console.network import Door, qr_code
 from instrument.console.phone import PhoneRelay
 from instrument.console.takes import STRIP_FRAMES, RunThroughs, take_frames, take_strip
@@ -41,8 +42,11 @@ STATIC = Path(__file__).parent / "static"
 REPORTS = {"txt": "text/plain", "json": "application/json"}
 MOST_ASKED = 32
 """Commands of one page that may wait for their answers."""
-ONLY_FROM_HERE = ("/instrument/source", "/instrument/project/", "/instrument/quit")
-"""What only programs on this computer may ask for: to the engine, whatever the console asks comes from here."""
+MOST_A_SECOND, IN_ADVANCE_S = 100, 1.0
+"""What one page may ask, and how far it may run ahead of that: a flood of it waits in the flooder's own network."""
+ONLY_FROM_HERE = ("/instrument/project/", "/instrument/quit")
+"""What only a page on this computer may ask for, besides what the engine does for none that is `remote`."""
+TakeNumber = Annotated[int, Within(ge=0, lt=2**31)]
 
 
 def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door | None = None) -> App:
@@ -113,10 +117,12 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
         return JSONResponse({"name": made.name, "path": str(made)})
 
     def project_folder() -> Path:
-        return Path(hub.state.get("status", {}).get("project") or "")
+        if "status" not in hub.state:
+            raise TakesError("the engine has not said yet which project it plays; ask again in a second")
+        return Path(hub.state["status"]["project"])
 
     @app.get("/takes/{take}/strip")
-    async def strip(take: int, frames: int = STRIP_FRAMES) -> JSONResponse:
+    async def strip(take: TakeNumber, frames: int = STRIP_FRAMES) -> JSONResponse:
         try:
             found = await asyncio.to_thread(take_strip, project_folder(), take, max(frames, 1))
         except (TakesError, OSError) as error:
@@ -124,7 +130,7 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
         return JSONResponse(found)
 
     @app.get("/takes/{take}/frames")
-    async def stretch(take: int, from_s: float = 0.0, to_s: float = 20.0) -> JSONResponse:
+    async def stretch(take: TakeNumber, from_s: float = 0.0, to_s: float = 20.0) -> JSONResponse:
         try:
             found = await asyncio.to_thread(take_frames, project_folder(), take, from_s, to_s)
         except (TakesError, OSError) as error:
@@ -134,9 +140,9 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     run_throughs = RunThroughs()
 
     @app.get("/takes/{take}/along")
-    async def along(take: int, request: Request) -> JSONResponse:
+    async def along(take: TakeNumber, request: Request) -> JSONResponse:
         is_left = threading.Event()
-        work = asyncio.create_task(asyncio.to_thread(run_throughs.of, project_folder(), take, is_left.is_set))
+        work = asyncio.create_task(asyncio.to_thread(lambda: run_throughs.of(project_folder(), take, is_left.is_set)))
         while not work.done():
             await asyncio.wait({work}, timeout=0.25)
             if await request.is_disconnected():
@@ -149,7 +155,7 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
             return _refused(422, str(error))
 
     @app.get("/takes/{take}/blame")
-    async def blamed(take: int, output: str, at_s: float = 0.0) -> JSONResponse:
+    async def blamed(take: TakeNumber, output: str, at_s: float = 0.0) -> JSONResponse:
         try:
             found = await asyncio.to_thread(blame, Project(project_folder()), take, at_s, output)
         except KeyError as error:
@@ -185,15 +191,17 @@ async def _serve(socket: WebSocket, hub: Hub) -> None:
     hub.add(viewer)
     sending = asyncio.create_task(_send(socket, viewer))
     asking: set[asyncio.Task[None]] = set()
+    pace = Pace()
     try:
-        while True:
+        while not viewer.is_deaf:
             text = await socket.receive_text()
             if text == "+":
                 viewer.acknowledge()
                 continue
+            await pace.keep()
             try:
                 said = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if not isinstance(said, dict):
                 continue
@@ -201,10 +209,11 @@ async def _serve(socket: WebSocket, hub: Hub) -> None:
                 viewer.topics = topics_there_are(said["want"])
                 hub.want()
             if isinstance(said.get("ask"), list):
+                number = said.get("id") if isinstance(said.get("id"), int | str) else None
                 if len(asking) >= MOST_ASKED:
-                    viewer.answer(said.get("id"), fail="too many commands wait for their answers")
+                    viewer.answer(number, fail="too many commands wait for their answers")
                     continue
-                task = asyncio.create_task(_ask(hub, viewer, said["ask"], said.get("id"), is_local(socket.scope)))
+                task = asyncio.create_task(_ask(hub, viewer, said["ask"], number, is_local(socket.scope)))
                 asking.add(task)
                 task.add_done_callback(asking.discard)
     except (WebSocketDisconnect, KeyError, RuntimeError):  # KeyError: it sent bytes
@@ -217,6 +226,19 @@ async def _serve(socket: WebSocket, hub: Hub) -> None:
         if viewer.is_recording:  # nobody holds the card any more
             with contextlib.suppress(CommandFailed, NoAnswer):
                 await hub.ask("/instrument/record/stop", timeout_s=5.0)
+
+
+class Pace:
+    """Has whoever asks faster than MOST_A_SECOND wait."""
+
+    def __init__(self) -> None:
+        self._due_s = 0.0
+
+    async def keep(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._due_s = max(self._due_s, now_s - IN_ADVANCE_S) + 1 / MOST_A_SECOND
+        if self._due_s > now_s:
+            await asyncio.sleep(self._due_s - now_s)
 
 
 async def _send(socket: WebSocket, viewer: Viewer) -> None:
@@ -233,14 +255,13 @@ async def _ask(hub: Hub, viewer: Viewer, asked: list[Any], to: object, is_from_h
     """Passes one command on to the engine, checked, and its answer back."""
     try:
         command = COMMANDS.get(str(asked[0])) if asked else None
-        if command is None or not command.is_answered or "subscribe" in command.address:
+        if command is None or not command.is_answered or "subscribe" in command.address or command.address == REMOTE:
             raise CommandFailed(f"no such command: {str(asked[:1])[:80]}")
-        is_phone = asked[:2] == ["/instrument/source", "phone"]  # the one source that whoever may come in may name
-        if command.address.startswith(ONLY_FROM_HERE) and not is_from_here and not is_phone:
+        if command.address.startswith(ONLY_FROM_HERE) and not is_from_here:
             raise CommandFailed("only a page on the instrument's own computer may ask for this")
         if command.address in ("/instrument/record", "/instrument/record/stop"):
             viewer.is_recording = command.address == "/instrument/record"
         arguments = command.check([one for one in asked[1:] if isinstance(one, str | int | float)])
-        viewer.answer(to, done=await hub.ask(command.address, *arguments))
+        viewer.answer(to, done=await hub.ask(command.address, *arguments, is_remote=not is_from_here))
     except (CommandFailed, NoAnswer, ValueError) as error:
         viewer.answer(to, fail=str(error))

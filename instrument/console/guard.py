@@ -10,7 +10,7 @@ import html
 import ipaddress
 from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,6 +27,7 @@ _CAREFUL = [
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
 
@@ -56,14 +57,14 @@ class Guard:
         elif status == BADGE:
             await self._give_cookie(scope, send)
         else:
-            await _answer(send, status, f"{reason}\n", {})
+            await _answer(send, status, f"{reason}\n", {"connection": "close"})
 
     def _verdict(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str]:
         host = headers.get("host", "")
         if not self._is_ours(_name(host)):
             return 403, "This console answers only to the address it was started on."
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+        if headers.get("origin", f"{scheme}://{host}") != f"{scheme}://{host}" or _is_from_another_site(headers):
             return 403, "Another site's page may not talk to this console."
         if self._token is None or _is_same(_cookie(headers.get("cookie", "")), self._token):
             return LET_IN, ""
@@ -105,6 +106,15 @@ def _careful(send: Send) -> Send:
         await send(message)
 
     return send_carefully
+
+
+def _is_from_another_site(headers: dict[str, str]) -> bool:
+    """Whether another site's page asks, as browsers say of what carries no `Origin`: pictures, scripts, frames.
+
+    A link there that is followed is welcome.
+    """
+    is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link
 
 
 def _name(host: str) -> str:

@@ -55,6 +55,9 @@ ASKED_ANEW = {
 }
 """What is asked for when the engine says that something changed."""
 ASKED_FIRST = ("status", "routes", "scenes", "takes")
+REMOTE = "/instrument/remote"
+MOST_BYTES = 65507
+"""Of a datagram."""
 
 _TOPIC_OF = {topic[0]: name for name, topic in TOPICS.items()}
 
@@ -97,11 +100,16 @@ class Hub(asyncio.DatagramProtocol):
         """Has every page know something of the console's own, as part of the state."""
         self._set(name, value)
 
-    async def ask(self, address: str, *arguments: Value, timeout_s: float = ANSWER_S) -> list[Value]:
+    async def ask(
+        self, address: str, *arguments: Value, timeout_s: float = ANSWER_S, is_remote: bool = False
+    ) -> list[Value]:
         """Sends a command, from a port of its own, and gives what its `/done` carries.
 
-        Raises CommandFailed with the reason, or NoAnswer.
+        With `is_remote` it is asked for by another computer. Raises CommandFailed with the reason, or NoAnswer.
         """
+        datagram = osc.encode(*((REMOTE, (address, *arguments)) if is_remote else (address, arguments)))
+        if len(datagram) > MOST_BYTES:
+            raise CommandFailed(f"{address}: more than fits into a datagram")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Value]] = loop.create_future()
         try:
@@ -111,8 +119,10 @@ class Hub(asyncio.DatagramProtocol):
         except OSError as error:
             raise NoAnswer(str(error)) from None
         try:
-            transport.sendto(osc.encode(address, arguments))
+            transport.sendto(datagram)
             return await asyncio.wait_for(answer, timeout_s)
+        except NoAnswer:
+            raise
         except TimeoutError:
             raise NoAnswer(f"no answer to {address} within {timeout_s:g} s") from None
         finally:
@@ -267,7 +277,7 @@ class _Answer(asyncio.DatagramProtocol):
     def datagram_received(self, datagram: bytes, _: object) -> None:
         with contextlib.suppress(osc.OscError):
             for address, values in osc.decode(datagram):
-                if self._answer.done() or not values or values[0] != self._address:
+                if self._answer.done() or not values or values[0] not in (self._address, REMOTE):
                     continue
                 if address == "/done":
                     self._answer.set_result(list(values[1:]))

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 PORTS_TRIED = 20
 MOST_CONNECTIONS = 200
 """From the network; each page holds three or four."""
+ASKS_WITHIN_S = 10.0
+"""A connection from the network that has asked for nothing by then is closed: strangers could hold them all."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,6 +119,7 @@ async def _serve(
         "access_log": False,
         "ws_per_message_deflate": False,
         "ws_max_size": 1 << 20,
+        "forwarded_allow_ips": "127.0.0.1",  # whatever the environment says: who is local is judged by it
         "timeout_graceful_shutdown": 1,
     }
     app = console_app(Hub(*engine), pages, secret=os.environ.get(SECRET_VARIABLE, ""), door=door)
@@ -127,6 +130,8 @@ async def _serve(
         settings |= {"ssl_certfile": door.certificate.file, "ssl_keyfile": door.certificate.key_file}
         # The app begins and ends with the other server; what strangers can hold open is bounded.
         config = uvicorn.Config(guarded, lifespan="off", limit_concurrency=MOST_CONNECTIONS, **settings)
+        config.load()
+        config.http_protocol_class = _hurried(config.http_protocol_class)
         serving.add(asyncio.create_task(uvicorn.Server(config).serve(sockets=[outside])))
     while not server.started and not any(one.done() for one in serving):
         await asyncio.sleep(0.01)
@@ -141,6 +146,27 @@ async def _serve(
         await asyncio.wait(serving, timeout=1.0)
     logging.shutdown()
     os._exit(0)  # a browser that holds its connection open is not waited for
+
+
+def _hurried(protocol: Any) -> Any:
+    """That protocol of uvicorn's, closing what is opened and not used."""
+
+    class Hurried(protocol):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._closing = asyncio.get_running_loop().call_later(ASKS_WITHIN_S, self._close_unused, transport)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._closing.cancel()  # which would keep a closed connection's buffers
+            super().connection_lost(error)
+
+        def _close_unused(self, transport: asyncio.Transport) -> None:
+            if transport.is_closing() or transport.get_protocol() is not self:  # that has become a WebSocket
+                return
+            if self.cycle is None:  # no whole request has come
+                transport.abort()
+
+    return Hurried
 
 
 def _bind(host: str, port: int, *, tries: int) -> socket.socket:

@@ -21,6 +21,8 @@ MOST_UNDER_WAY = 2
 MOST_CONTROLS = 256
 """Events are kept in order rather than replaced, but a page that sleeps misses the oldest."""
 
+MOST_ANSWERS = 200
+
 
 @dataclass(slots=True, kw_only=True)
 class Moving:
@@ -94,6 +96,11 @@ class Viewer:
         """Has the page told what came of what it asked."""
         self._answers.append(json.dumps({"answer": to, **outcome}))
         self._bell.set()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it asks and asks, and takes no answer."""
+        return len(self._answers) > MOST_ANSWERS
 
     def acknowledge(self) -> None:
         """The page has drawn one message."""
