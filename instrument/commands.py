@@ -22,6 +22,7 @@ import numpy as np
 from instrument import __version__
 from instrument.assets import AssetError
 from instrument.exchange import export_takes, read_takes
+from instrument.model_map import answer as map_answer
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
@@ -140,6 +141,11 @@ class Commands:
     def trainer_done(self, job: int, summary: str) -> Answer:
         if self._is_local():
             self._engine.trainer.done(job, summary)
+        return LATER
+
+    def trainer_mapped(self, job: int) -> Answer:
+        if self._is_local() and self._engine.trainer.is_latest(job):
+            self._engine.telemetry.publish("changes", "maps")
         return LATER
 
     def trainer_coached(self, job: int, found: str) -> Answer:
@@ -540,6 +546,15 @@ class Commands:
     def model_load(self, output: str, file: str) -> Answer:
         self._load_model(self._output(output), file)
         return None
+
+    def model_map(self, name: str = "") -> Answer:
+        engine = self._engine
+        shown = [one for one in engine.patch.outputs if one.kind != "trigger"]
+        if not name and not shown:
+            raise ValueError("this patch has no output whose model can be drawn")
+        output = self._output(name) if name else shown[0]
+        file = engine.project.model_map(output.name)
+        return self._answer_after(engine.clerk.submit(map_answer, file, engine.patch, output), lambda found: found)
 
     def coaching(self) -> Answer:
         return [json.dumps(self._engine.coaching)]

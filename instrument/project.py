@@ -29,3 +29,7 @@ class Project:
     def model_before(self, output: str) -> Path:
         """Where the model that output had before its last training is, if it had one."""
         return self.models_folder / f"{output}.before.safetensors"
+
+    def model_map(self, output: str) -> Path:
+        """Where the picture of what that output's model sees is, once it has been drawn."""
+        return self.models_folder / f"{output}.map.safetensors"

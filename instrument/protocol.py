@@ -411,6 +411,20 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row("/instrument/model/load", "output:s file:s", "Plays a model kept with `model/save`."),
         _row(
+            "/instrument/model/map",
+            "output:s",
+            "What an output's model sees, as a picture in two dimensions, drawn a moment after each training. All "
+            "numbers are little-endian. `projection`, two float32 for each of the features and two more: a frame is at "
+            "the sum of its features times theirs, plus the last two, from 0, 0 (left, bottom) to 1, 1. `examples`: "
+            "uint16 x, y (of 65535) and take (a place in the JSON's `takes`), uint8 what it shows and what the model "
+            "says of it. `regions`: for each place of the `grid` (columns, rows), from the left and the bottom, uint8 "
+            "what the model says there and how sure it is (of 255). Classes are numbered as in `classes`, 255 is none "
+            "of them; values are 0..255 of the `range`.",
+            done="json:s projection:b examples:b regions:b",
+            later=True,
+            optional=1,
+        ),
+        _row(
             "/instrument/coaching",
             "",
             "What to record next, as JSON: for each output its scores by take and by frame, its confusion matrix, how "
@@ -481,6 +495,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row("/instrument/trainer/done", "job:i json:s", "New models are in place."),
         _row("/instrument/trainer/failed", "job:i reason:s", "It could not, and why."),
+        _row("/instrument/trainer/mapped", "job:i", "It has drawn what the new models see."),
         _row("/instrument/trainer/coached", "job:i json:s", "What it found out about the takes since."),
     ),
 }
@@ -549,7 +564,7 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     "changes": (
         "/instrument/changes",
         "`what:s`",
-        "When `takes`, `patch`, `models`, `running` or `routes` (their mutes and scenes) changed: ask anew.",
+        "When `takes`, `patch`, `models`, `maps`, `running` or `routes` (their mutes and scenes) changed: ask anew.",
     ),
     "scene": ("/instrument/scene", "`name:s fade_s:f`", "When a scene is recalled; an empty name when one is left."),
 }

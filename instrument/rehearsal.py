@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.gate import RELEASE_S
-from instrument.kernels.cpu import dequantised, forward
 from instrument.models.crossfit import softmax
 from instrument.models.familiarity import strangeness
-from instrument.models.learners import learn
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output
 from instrument.signals import FloatArray
@@ -42,20 +40,18 @@ class Stream:
     """(T,): whether there is somebody to take for something."""
 
 
-def familiarities(model: TrainedModel, values: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def familiarities(
+    model: TrainedModel, values: FloatArray, given: FloatArray | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """(T,) how familiar each of `values` (T, F) is, and (T,) the class it is taken for.
 
-    Raises ValueError for a model without a familiarity.
+    `given` (T, C) is what the model gives for them, where that is known. Raises ValueError for a model without a
+    familiarity.
     """
     units = model.units()
     if model.familiarity is None or units is None:
         raise ValueError(f"output '{model.output}': its model cannot tell what is familiar; record more takes")
-    if model.network is not None:
-        given = forward(dequantised(model.network), values)
-    else:
-        assert model.learned is not None
-        given = learn(model.learned)(values)
-    surely = softmax(given)
+    surely = softmax(model.on_rows()(values) if given is None else given)
     said = surely.argmax(axis=1)
     strange = strangeness(model.familiarity.density, units.of(values), said, surely.max(axis=1))
     return np.nan_to_num(model.familiarity.of(strange)).astype(np.float64), said

@@ -7,10 +7,10 @@ commas between, none for all), `/study` (job, project folder) and `/cancel` (job
 under `/instrument/trainer/`, go `hello` (port, process id) once it is warm and every half second from
 then on, and for each job `progress` (job, output, step, steps, loss, score; -1 where nothing is held
 out), and in the end `done` (job, summary as JSON) or `failed` (job, reason). After `done` it goes on
-to find out what to record next, and sends `coached` (job, what it found as JSON) unless another job
-comes first; `/study` asks for that alone, of models that are there already. What does not come from
-the engine's own socket is dropped. It ends on SIGTERM, and when its standard input closes because the
-supervisor that held the other end is gone.
+to draw what the models see, and sends `mapped` (job), and to find out what to record next, and sends
+`coached` (job, what it found as JSON), unless another job comes first; `/study` asks for these alone,
+of models that are there already. What does not come from the engine's own socket is dropped. It ends
+on SIGTERM, and when its standard input closes because the supervisor that held the other end is gone.
 """
 
 import signal
@@ -63,8 +63,9 @@ class Trainer:
     """Takes jobs from the engine, and from nobody else, one at a time; a new one cancels those before it.
 
     `train` is called as `instrument.training.train_project` without its cache; whatever it raises
-    becomes the reason its job failed. `study` gives what to say about a training afterwards, and
-    `look` a whole project as it is trained now, to be studied.
+    becomes the reason its job failed. Afterwards `draw` draws what the models of a training see into
+    its folder, and `study` gives what to say about it; `look` gives a whole project as it is trained
+    now, for both of them.
     Raises OSError for an engine's host that is not known.
     """
 
@@ -73,12 +74,14 @@ class Trainer:
         *,
         engine: tuple[str, int],
         train: "Callable[..., ProjectTraining]",
+        draw: "Callable[[Path, ProjectTraining, Callable[[], bool]], None] | None" = None,
         study: "Callable[[ProjectTraining, Callable[[], bool]], dict[str, Any]] | None" = None,
         look: "Callable[..., ProjectTraining] | None" = None,
         clock: Clock = now_s,
     ) -> None:
         self._engine = _address_here(*engine)
         self._train = train
+        self._draw = draw
         self._study = study
         self._look = look
         self._studied: _Job | None = None
@@ -174,6 +177,8 @@ class Trainer:
         try:
             if (training is None or job.outputs) and self._look is not None:
                 training = self._look(job.folder, is_cancelled=job.cancelled.is_set)
+            if training is not None:
+                self._map(job, training)
             found = self._study(training, job.cancelled.is_set) if training is not None else {}
         except Exception as error:  # the models play; what is known about them is a bonus
             if job.cancelled.is_set():
@@ -182,6 +187,18 @@ class Trainer:
             found = {}
         if not job.cancelled.is_set():
             self._send("coached", job.number, coaching_text(found))
+
+    def _map(self, job: _Job, training: "ProjectTraining") -> None:
+        """Draws what the models see."""
+        if self._draw is None:
+            return
+        try:
+            self._draw(job.folder, training, job.cancelled.is_set)
+        except Exception as error:  # whatever it is, there is still something to say
+            if not job.cancelled.is_set():
+                log.warning("job %d: no picture (%s)", job.number, error, exc_info=log.isEnabledFor(logging.DEBUG))
+        else:
+            self._send("mapped", job.number)
 
     def _run(self, job: _Job) -> "tuple[tuple[str, int, str], ProjectTraining | None]":
         """The last message of that job, and what came of it."""
@@ -288,6 +305,13 @@ def study_project(training: "ProjectTraining", is_cancelled: "Callable[[], bool]
     return found
 
 
+def draw_project(folder: Path, training: "ProjectTraining", is_cancelled: "Callable[[], bool]") -> None:
+    """Draws what the models of a training see."""
+    from instrument import drawing
+
+    drawing.draw_project(folder, training, is_cancelled)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a trainer until its supervisor is gone; gives the exit code."""
     parser = argparse.ArgumentParser(prog="instrument.trainer", description="The instrument's trainer process.")
@@ -296,7 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lower_priority()  # before any thread is started: on Linux each has its own priority
     use_one_thread()
     train, look = _warm()
-    trainer = Trainer(engine=engine, train=train, study=study_project, look=look)
+    trainer = Trainer(engine=engine, train=train, draw=draw_project, study=study_project, look=look)
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
     threading.Thread(target=_stop_with_stdin, args=(trainer,), name="stdin", daemon=True).start()
     trainer.serve()
@@ -307,6 +331,7 @@ def _warm() -> "tuple[Callable[..., ProjectTraining], Callable[..., ProjectTrain
     """`train_project` and `trained_before`, which share a cache, with all they need imported and run once."""
     import numpy as np
 
+    import instrument.drawing
     import instrument.movement_coaching  # noqa: F401  (imported once, now)
     from instrument.models.fitting import Examples, Recipe, fit
     from instrument.training import FeatureCache, train_project, trained_before

@@ -124,10 +124,14 @@ class TrainerLink:
 
     def coached(self, job: int) -> bool:
         """Takes in that a study has ended; whether it is that of the last job, and nobody has cancelled since."""
-        if job != self._numbers:
+        if not self.is_latest(job):
             return False
         self.is_studying = False
         return True
+
+    def is_latest(self, job: int) -> bool:
+        """Whether that is the last job there was, and nobody has cancelled since."""
+        return job == self._numbers
 
     def outdate(self) -> None:
         """Takes have changed: what is being found out about them is of no interest any more."""

@@ -131,7 +131,7 @@ def fit_density(seen: FloatArray, targets: NDArray[np.intp], class_count: int) -
     own = np.zeros((class_count, blocks, units, units))
     for one in range(class_count):
         apart = (seen[targets == one] - centres[one]).transpose(1, 0, 2)
-        own[one] = [_shrunk(block) for block in apart]
+        own[one] = [shrunk(block) for block in apart]
     is_known = counts > 1
     if not is_known.any():
         return None
@@ -195,7 +195,7 @@ def _columns(width: int, blocks: int, units: int) -> NDArray[np.intp]:
     return (each * np.arange(blocks)[:, None] + inside).reshape(-1)
 
 
-def _shrunk(apart: NDArray[np.float64]) -> NDArray[np.float64]:
+def shrunk(apart: NDArray[np.float64]) -> NDArray[np.float64]:
     """(u, u): the covariance of rows (n, u) of mean 0, shrunk towards a sphere (oracle approximating shrinkage)."""
     count, width = apart.shape
     covariance = apart.T @ apart / count

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,11 +18,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from instrument.kernels.cpu import dequantised
+from instrument.kernels.cpu import dequantised, forward
 from instrument.kernels.packing import FloatArray, PackedLinear, PackedNetwork, PackingError, from_tensors, most_bytes
 from instrument.models.familiarity import MOST_FACTORS, Density, Familiarity, Units, units_of
+from instrument.models.fitting import RowsForward
 from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
-from instrument.models.learners import MOST_EXAMPLES, Learned
+from instrument.models.learners import MOST_EXAMPLES, Learned, learn
 from instrument.models.mlp import parameter_count
 from instrument.models.whitening import standardised
 
@@ -91,6 +93,16 @@ class TrainedModel:
             shift, gain, layers = view.mean, view.scale, []
         return units_of(layers, shift=shift, gain=gain, blocks=blocks, units=count)
 
+    def on_rows(self) -> RowsForward:
+        """What gives for rows of features (N, F) what is said of them: (N, C), or (N, 1) of 0..1.
+
+        A learner of another kind learns again first. Raises TrainingError where that is not possible.
+        """
+        if self.network is None:
+            assert self.learned is not None
+            return learn(self.learned)
+        return partial(forward, dequantised(self.network))
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """All its numbers as named arrays."""
         kept = self.network or self.learned
@@ -126,8 +138,8 @@ def write_files(path: Path, tensors: dict[str, NDArray[Any]], described: Mapping
     """Writes tensors to `path` and what they mean beside it."""
     text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, safetensors.numpy.save(tensors, metadata={"model_id": described["model_id"]}))
-    _replace(path.with_suffix(".json"), text.encode())
+    replace_file(path, safetensors.numpy.save(tensors, metadata={"model_id": described["model_id"]}))
+    replace_file(path.with_suffix(".json"), text.encode())
 
 
 def keep_before(path: Path, before: Path, after: Mapping[str, Any]) -> None:
@@ -138,8 +150,8 @@ def keep_before(path: Path, before: Path, after: Mapping[str, Any]) -> None:
     try:
         described = read_json(path.with_suffix(".json"))
         if any(described.get(name) != value for name, value in after.items()):
-            _replace(before, path.read_bytes())
-            _replace(before.with_suffix(".json"), path.with_suffix(".json").read_bytes())
+            replace_file(before, path.read_bytes())
+            replace_file(before.with_suffix(".json"), path.with_suffix(".json").read_bytes())
     except (ModelError, OSError):
         return
 
@@ -230,7 +242,8 @@ def _meaning(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes the file, whole or not at all."""
     # No fsync: a model can be trained again, and the wait would be longer than the training.
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_bytes(content)

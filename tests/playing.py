@@ -15,7 +15,7 @@ from instrument import osc
 from instrument.client import Client, CommandFailed, NoAnswer
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
-from instrument.trainer import Trainer, study_project
+from instrument.trainer import Trainer, draw_project, study_project
 from instrument.training import FeatureCache, train_project, trained_before
 
 NUMBERS_PATCH = """
@@ -124,9 +124,8 @@ def playing(folder: Path, patch: str = NUMBERS_PATCH, *, has_trainer: bool = Tru
     run = threading.Thread(target=engine.run)
     run.start()
     train, look = (partial(one, cache=FeatureCache()) for one in (train_project, trained_before))
-    trainer = (
-        Trainer(engine=engine.server.address, train=train, study=study_project, look=look) if has_trainer else None
-    )
+    after = {"draw": draw_project, "study": study_project, "look": look}
+    trainer = Trainer(engine=engine.server.address, train=train, **after) if has_trainer else None
     serving = threading.Thread(target=trainer.serve) if trainer else None
     if serving:
         serving.start()

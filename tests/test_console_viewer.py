@@ -114,3 +114,10 @@ def test_a_page_that_asks_and_takes_no_answer_is_deaf() -> None:
         assert not viewer.is_deaf
         viewer.answer(number, done=[])
     assert viewer.is_deaf
+
+
+def test_a_blob_in_an_answer_is_told_apart_from_a_text() -> None:
+    viewer = Viewer()
+    viewer.answer(1, done=["text", b"\x00\xff"])
+    (message,) = viewer.due()
+    assert json.loads(message) == {"answer": 1, "done": ["text", {"blob": "AP8="}]}

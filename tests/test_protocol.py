@@ -74,7 +74,7 @@ def test_every_row_of_wekinators_protocol_is_in_the_table_and_none_is_answered()
 def test_all_of_ours_are_answered_except_what_engine_and_trainer_tell_each_other() -> None:
     ours = [row for row in COMMANDS.values() if row.address.startswith("/instrument/")]
     assert [row.address for row in ours if not row.is_answered] == [
-        f"/instrument/trainer/{word}" for word in ("hello", "progress", "done", "failed", "coached")
+        f"/instrument/trainer/{word}" for word in ("hello", "progress", "done", "failed", "mapped", "coached")
     ]
 
 

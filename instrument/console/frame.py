@@ -25,8 +25,8 @@ def framed(page: Page, pages: Sequence[Page]) -> Callable[[], None]:
     def make() -> None:
         texts = json.dumps(TEXTS).replace("<", "\\u003c")
         ui.add_head_html(f'<script type="application/json" id="instrument-texts">{texts}</script>')
-        ui.add_head_html('<link rel="stylesheet" href="/static/console.css">')
-        ui.add_head_html('<link rel="stylesheet" href="/static/map.css">')
+        for style in ("console", "map", "model_map"):
+            ui.add_head_html(f'<link rel="stylesheet" href="/static/{style}.css">')
         with ui.element("header").classes("bar"):
             ui.link(TEXTS["skip"], "#content").classes("skip")
             panel("project-name")

@@ -206,6 +206,8 @@ class Hub(asyncio.DatagramProtocol):
                 self._set("coaching", json.loads(str(values[0])))
             case "changes":
                 self._due |= set(ASKED_ANEW.get(str(values[0]), ()))
+                if values[0] == "maps":
+                    self._drawn_anew()
             case _:
                 self._set(topic, list(values))
 
@@ -224,6 +226,10 @@ class Hub(asyncio.DatagramProtocol):
             if state == "here":
                 self._due |= set(ASKED_FIRST)
             self._bell.set()
+
+    def _drawn_anew(self) -> None:
+        """Has pages ask anew for what models see."""
+        self._set("maps", self.state.get("maps", 0) + 1)
 
     def _set(self, name: str, value: Any) -> None:
         self.state[name] = value
@@ -262,6 +268,7 @@ class Hub(asyncio.DatagramProtocol):
                 self._due.add("takes")
             if found["changes"] != before.get("changes"):  # what said so may have been lost on the way
                 self._due |= {"takes", "routes", "scenes"}
+                self._drawn_anew()
             if self.state.get("coaching") != found["coaching"]:
                 self._set("coaching", found["coaching"])
         self._set(name, found)

@@ -213,6 +213,24 @@ TEXTS: dict[str, str] = {
     "cancel": "Cancel",
     "coaching": "What to record next",
     "coaching_none": "Advice comes a moment after it has learned",
+    # What the model sees
+    "map": "What the model sees",
+    "map_about": "Every example is a point; behind them is what the model says, stronger where it is surer, dark where "
+    "it says none of these. Click a point for its take.",
+    "map_output": "Output that is shown",
+    "map_none": "A picture comes a moment after it has learned",
+    "map_movements": "Movements have no such picture: they are learned from whole takes, not from moments",
+    "map_said": "{examples} examples of {takes} takes; the ground is right for {percent} % of them",
+    "map_limits": "Two dimensions out of many: the ground is what the model says of what is like the examples nearest "
+    "to a place. The percentage is how often that is also what it says of an example that lies there.",
+    "map_old": "{examples} examples of {takes} takes, as they were; it is being drawn anew",
+    "map_take": "all of it recognised",
+    "map_take_wrong": "{percent} % taken for something else",
+    "map_label": "{output}: {classes} classes, {examples} examples.",
+    "map_label_values": "{output}: {examples} examples.",
+    "map_nearest": "Nearest now: {near}.",
+    "map_nobody": "nobody in view",
+    "map_no_take": "no take chosen; arrow keys go through them",
     # Rehearse
     "runs": "Run-throughs",
     "runs_none": "None yet. Record one, and look through what the instrument would have done.",

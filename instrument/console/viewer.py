@@ -1,7 +1,8 @@
 """One open page's end of the live WebSocket: what it is yet to be sent, newest wins, and what it asks for.
 
     to the page, binary   u32 length of the header, little-endian; the header, JSON; then the blobs it names
-    to the page, text     JSON: {"state": {name: value}}, {"answer": id, "done": [...]}, {"answer": id, "fail": why}
+    to the page, text     JSON: {"state": {name: value}}, {"answer": id, "done": [...]}, {"answer": id, "fail": why};
+                          a blob in an answer is {"blob": base64}
     from the page, text   "+" for each binary message drawn, {"want": [topic]}, {"ask": [address, ...], "id": id}
 
 At most two binary messages are under way; until the page has said "+" to one of them, newer values
@@ -9,6 +10,7 @@ replace those that wait. Nothing ever queues, however slow the page is.
 """
 
 import asyncio
+import base64
 import json
 import struct
 from collections import deque
@@ -94,7 +96,7 @@ class Viewer:
 
     def answer(self, to: object, **outcome: Any) -> None:
         """Has the page told what came of what it asked."""
-        self._answers.append(json.dumps({"answer": to, **outcome}))
+        self._answers.append(json.dumps({"answer": to, **outcome}, default=_blob))
         self._bell.set()
 
     @property
@@ -128,3 +130,10 @@ class Viewer:
             self._moving = None
             self._under_way += 1
         return messages
+
+
+def _blob(value: object) -> dict[str, str]:
+    """What JSON has in place of bytes."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{value!r} cannot be sent to a page; allowed: what JSON has, and bytes")
+    return {"blob": base64.b64encode(value).decode()}

@@ -3,6 +3,7 @@
 from instrument.console.components.camera_view import camera_view
 from instrument.console.components.class_cards import class_cards
 from instrument.console.components.coaching import coaching
+from instrument.console.components.model_map import model_map
 from instrument.console.components.recognised import recognised
 from instrument.console.components.takes_strip import takes_strip
 from instrument.console.components.training import training
@@ -15,4 +16,5 @@ def teach() -> None:
     class_cards()
     training()
     coaching()
+    model_map()
     takes_strip()

@@ -5,7 +5,7 @@
 //   live.on("picture", ({number, bitmap}) => …)  the picture of a frame, when somebody wants("preview")
 //   live.on("link", (isThere) => …)           the console is there, or gone
 //   const enough = live.wants("landmarks")    ask for a topic until enough() is called
-//   await live.ask("/instrument/undo")        what its /done carries; throws Error with the reason
+//   await live.ask("/instrument/undo")        what its /done carries, blobs as Uint8Array; throws Error with the reason
 //
 // See instrument/console/viewer.py for what travels. Each "+" says that one message has been drawn.
 
@@ -103,8 +103,12 @@ function takeText(message) {
   } else if (asked.has(message.answer)) {
     const { resolve, reject } = asked.get(message.answer);
     asked.delete(message.answer);
-    "fail" in message ? reject(new Error(message.fail)) : resolve(message.done);
+    "fail" in message ? reject(new Error(message.fail)) : resolve(message.done.map(unpacked));
   }
+}
+
+function unpacked(value) {
+  return value?.blob === undefined ? value : Uint8Array.from(atob(value.blob), (letter) => letter.charCodeAt(0));
 }
 
 async function takeBinary(buffer) {

@@ -14,6 +14,7 @@ define("takes-strip", (element) => {
   let anchor = null; // where a range begins
   let current = null; // the one that has, or would get, the focus
   let stopPlaying = null;
+  let told = ""; // which takes other components know to be selected
 
   const ask = async (...command) => {
     try {
@@ -119,6 +120,9 @@ define("takes-strip", (element) => {
     number.textContent = t(takes.length === 1 ? "takes_chosen_one" : "takes_chosen", { count: takes.length, take: takes[0]?.id });
     playing.hidden = takes.length !== 1;
     relabel.disabled = !takes.some((take) => take.kind === "take");
+    const description = chosen().map((take) => take.id).join();
+    if (description !== told) window.dispatchEvent(new CustomEvent("instrument-takes-picked", { detail: { takes: [...selected], by: element } }));
+    told = description;
     editor.show(takes.length === 1 ? takes[0] : null, takes.length === 1 ? look(...shownAs(takes[0])).accent : "");
   };
   const onListKey = (event) => {
@@ -230,10 +234,22 @@ define("takes-strip", (element) => {
     event.preventDefault();
     ask(pressed === "y" || event.shiftKey ? "/instrument/redo" : "/instrument/undo");
   };
+  // Elsewhere in the page a take was picked.
+  const onPicked = ({ detail }) => {
+    if (detail.by === element) return;
+    selected.clear();
+    for (const id of detail.takes) if (tiles.has(id)) selected.add(id);
+    current = chosen()[0]?.id ?? current;
+    told = chosen().map((take) => take.id).join();
+    mark();
+    tiles.get(chosen()[0]?.id)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  };
   window.addEventListener("keydown", onKey);
+  window.addEventListener("instrument-takes-picked", onPicked);
   build();
   return [
     () => window.removeEventListener("keydown", onKey),
+    () => window.removeEventListener("instrument-takes-picked", onPicked),
     () => watcher.disconnect(),
     () => stopPlaying?.(),
     () => editor.end(),
