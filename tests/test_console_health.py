@@ -1,5 +1,6 @@
 """The Health page in a real Chromium, and the rows behind it, with an engine that is killed."""
 
+import contextlib
 import json
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -52,16 +53,20 @@ def test_a_killed_engine_is_counted_and_the_hour_before_it_is_kept(browser: "Bro
 
 
 def test_a_killed_console_gets_the_hour_from_the_engine(program: Program) -> None:
-    times = [row["at_s"] for row in shown(program)["rows"] if row["total_p50"] is not None]
+    def times() -> list[float]:
+        return [row["at_s"] for row in shown(program)["rows"] if row["total_p50"] is not None]
+
+    before = len(times())
+    wait_until(lambda: len(times()) > before, "a row of the engine that runs now")
+    newest = times()[-1]
     killed = program.child("console")
     program.kill("console")
     wait_until(lambda: program.child("console") not in (None, killed), "another console")
 
     def has_hour() -> bool:
-        try:
-            return times[-1] in [row["at_s"] for row in shown(program)["rows"]]
-        except OSError:
-            return False
+        with contextlib.suppress(OSError):
+            return newest in times()
+        return False
 
     wait_until(has_hour, "the rows from before")
 

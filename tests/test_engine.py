@@ -596,7 +596,7 @@ def test_another_computer_chooses_no_source_and_no_file_outside_the_project(
         ("model/load", "side", outside),
         ("project/open", outside),
     ):
-        with pytest.raises(CommandFailed, match="only programs on this computer|outside the project"):
+        with pytest.raises(CommandFailed, match=r"only programs on this computer|outside the project"):
             instrument.ask_remotely(*command)
     assert not list(tmp_path.glob("stolen*"))
     instrument.ask_remotely("patch/set", "smoothing.beta", 0.5)
