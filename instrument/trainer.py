@@ -238,6 +238,8 @@ def summary(training: "ProjectTraining") -> str:
         name: {"model_id": model.model_id, "kind": model.kind, "classes": model.classes, **model.training}
         for name, model in training.models.items()
     }
+    for one in described.values():
+        one.pop("curve", None)  # which has been reported as it came
     text = ""
     for kept in (None, ("model_id", "classes", "examples", "notes"), ("model_id",), ()):
         outputs = {

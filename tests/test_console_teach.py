@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from browsing import Program, open_page
 from clients import wait_until
+
+from instrument.protocol import Value
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -23,6 +26,21 @@ def page(browser: "Browser", program: Program) -> Iterator["Page"]:
 def take(program: Program, number: int) -> dict[str, Any] | None:
     rows = json.loads(str(program.ask("takes")[0]))
     return next((row for row in rows if row["id"] == number), None)
+
+
+def takes_of(program: Program, posture: str) -> list[int]:
+    rows = json.loads(str(program.ask("takes")[0]))
+    return [row["id"] for row in rows if row["targets"].get("posture") == posture]
+
+
+@contextmanager
+def changed(program: Program, address: str, *arguments: Value) -> Iterator[None]:
+    """The takes changed by that command, and as they were afterwards."""
+    edits = program.ask(address, *arguments)
+    yield
+    assert edits is not None
+    program.ask("undo")
+    wait_until(lambda: "posture" in program.status()["coaching"], "advice on the takes as they were")
 
 
 def test_several_takes_are_relabelled_at_once_and_undone_at_once(page: "Page", program: Program) -> None:
@@ -157,3 +175,149 @@ def test_hands_free_ends_a_take_of_the_demo_performer_at_rest(page: "Page", prog
     newest = json.loads(str(program.ask("takes")[0]))[-1]
     assert newest["seconds"] < 12
     program.ask("takes/delete_last")
+
+
+def test_the_advice_to_record_more_of_a_class_has_a_button_that_counts_in(page: "Page", program: Program) -> None:
+    with changed(program, "takes/delete", *takes_of(program, "up")[1:]):
+        page.locator("[data-kind=few]").get_by_role("button", name="Record up").click()
+        page.locator(".count-in").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("Stopped; 0 new").wait_for()
+
+
+def test_the_advice_on_an_outlier_shows_the_take_and_relabels_it(page: "Page", program: Program) -> None:
+    number = takes_of(program, "up")[0]
+    with changed(program, "takes/relabel", number, "posture", "rest"):
+        outlier = page.locator("[data-kind=outlier]", has_text=f"take {number}")
+        outlier.get_by_role("button", name=f"Look at take {number}").click()
+        page.locator(f"[data-take='{number}'][aria-selected=true]:focus").wait_for()
+        outlier.get_by_role("button", name="Relabel it up").click()
+        wait_until(lambda: number in takes_of(program, "up"), "the take to be labelled up again")
+        program.ask("undo")
+
+
+def test_the_advice_on_classes_that_collide_shows_the_takes_of_both_and_no_others(
+    page: "Page", program: Program
+) -> None:
+    swapped = takes_of(program, "wide")[:4]
+    with changed(program, "takes/relabel_many", "posture", "up", *swapped):
+        collision = page.locator("[data-kind=collision]", has_text="'wide' and 'up'")
+        collision.get_by_role("button", name="Show both").click()
+        both = len(takes_of(program, "wide") + takes_of(program, "up"))
+        page.locator(".takes-bar h2", has_text=f"{both} of ").wait_for()
+        assert page.locator("[data-take]").count() == both
+        page.get_by_role("button", name="All takes").click()
+        wait_until(lambda: page.locator("[data-take]").count() > both, "all takes to be shown")
+
+
+def test_the_advice_on_badly_tracked_takes_deletes_them(page: "Page") -> None:
+    """As it would come of takes in which nobody was seen: the button asks for what the sentence says."""
+    asked = page.evaluate("""async () => {
+        const { live } = await import("/static/live.js");
+        const asked = [];
+        live.ask = async (...command) => (asked.push(command), []);
+        const advice = [{ kind: "tracking", text: "takes 1, 2: ...", evidence: { takes: [1, 2] } }];
+        live.state.coaching = { posture: { advice } };
+        const panel = document.createElement("instrument-coaching");
+        document.querySelector("main").append(panel);
+        [...panel.querySelectorAll("button")].find((one) => one.textContent === "Delete takes 1, 2").click();
+        return asked;
+    }""")
+    assert asked == [["/instrument/takes/delete", 1, 2]]
+
+
+def test_how_the_loss_fell_is_drawn_and_stays(page: "Page") -> None:
+    page.get_by_role("button", name="Learn again").click()
+    loss = page.get_by_role("img", name="loss after")
+    loss.wait_for()
+    page.get_by_role("button", name="Learn again").wait_for()
+    page.locator("instrument-coaching [data-kind]").first.wait_for()
+    points = loss.locator("polyline").get_attribute("points") or ""
+    heights = [float(point.split(",")[1]) for point in points.split()]
+    assert len(heights) > 10
+    assert heights[0] < heights[-1], "the loss begins at the top"
+    page.get_by_role("img", name="% on takes kept apart").wait_for()
+
+
+def test_what_was_taken_for_what_is_a_table_with_the_recall_of_each_class(page: "Page", program: Program) -> None:
+    table = page.locator(".confusion")
+    table.wait_for()
+    told = program.status()["coaching"]["posture"]["by_take"]
+    rows = table.locator("tbody tr")
+    for row, name, counts in zip(rows.all(), told["classes"], told["confusion"], strict=True):
+        assert name in row.get_by_role("rowheader").inner_text()
+        cells = row.get_by_role("cell").all_inner_texts()
+        assert cells == [*map(str, counts), f"{int(100 * told['recall'][name])} %"]
+
+
+def test_the_score_by_take_stands_before_the_one_by_frame_with_its_warning(page: "Page") -> None:
+    page.locator(".score", has_text="right in takes it had not learned from").wait_for()
+    assert "flatters" in page.locator(".score-beside").inner_text()
+
+
+def test_the_error_of_a_continuous_output_is_shown_in_its_own_unit(page: "Page") -> None:
+    page.get_by_role("group", name="Which output is shown").get_by_role("button", name="lift").click()
+    page.locator(".score", has_text="off, of 0 to 1, in takes it had not learned from").wait_for()
+    worst = page.locator(".worst-takes button").first
+    number = worst.inner_text().removeprefix("take ")
+    worst.click()
+    page.locator(f"[data-take='{number}'][aria-selected=true]").wait_for()
+
+
+@pytest.fixture
+def two_values(program: Program) -> Iterator[None]:
+    """A second continuous output beside `lift`."""
+    program.ask("patch/add", "output", json.dumps({"name": "spread", "kind": "continuous", "range": [0, 100]}))
+    yield
+    program.ask("patch/undo")
+
+
+@pytest.mark.usefixtures("two_values")
+def test_two_continuous_outputs_are_set_on_a_pad_with_the_arrow_keys_and_recorded(
+    page: "Page", program: Program
+) -> None:
+    pad = page.get_by_role("application", name="Two values at once")
+    box = pad.bounding_box()
+    assert box is not None
+    pad.click(position={"x": box["width"] / 2, "y": box["height"] / 4})
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.get_by_text("to teach: lift 0.52, spread 65").wait_for()
+    assert page.get_by_label("What to teach spread").input_value() == "65"
+    page.get_by_role("button", name="Record this point").click()  # a short press holds it
+    page.get_by_text("press again to stop").wait_for()
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="Record this point").click()
+    page.get_by_text("frames", exact=False).and_(page.locator(".card-said")).wait_for()
+    newest = json.loads(str(program.ask("takes")[0]))[-1]
+    program.ask("takes/delete_last")
+    assert newest["targets"] == {"lift": pytest.approx(0.52, abs=0.01), "spread": pytest.approx(65, abs=1)}
+
+
+def test_random_values_are_heard_and_stand_on_the_slider(page: "Page", program: Program) -> None:
+    page.get_by_role("button", name="Randomise").click()
+    page.get_by_text("strike a pose that suits it").wait_for()
+    assert not program.status()["running"]
+    said = page.locator(".card-said").inner_text()
+    shown = float(page.locator(".slider output").inner_text())
+    assert said.startswith("lift ")
+    assert float(said.split()[1].rstrip(":")) == pytest.approx(shown, abs=0.01)
+    program.ask("run", 1)
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 768), (390, 844)])
+def test_nothing_is_cut_with_hands_free_open(browser: "Browser", program: Program, size: tuple[int, int]) -> None:
+    page = open_page(browser, program.url + "/teach", width_px=size[0], height_px=size[1])
+    page.get_by_role("button", name="Hands free").click()
+    page.locator(".score").wait_for()
+    cut = page.evaluate("""() => [...document.querySelectorAll("main .panel")].filter((panel) => {
+        const within = panel.getBoundingClientRect();
+        return [...panel.querySelectorAll("button, input, output, td")].some((one) => {
+            const box = one.getBoundingClientRect();
+            const isScrolled = one.closest(".takes, .advice, .confusion-box");
+            const isOut = box.bottom > within.bottom + 1 || box.right > within.right + 1;
+            return one.checkVisibility() && !isScrolled && isOut;
+        });
+    }).map((panel) => panel.localName)""")
+    page.close()
+    assert cut == []

@@ -25,7 +25,7 @@ def framed(page: Page, pages: Sequence[Page]) -> Callable[[], None]:
     def make() -> None:
         texts = json.dumps(TEXTS).replace("<", "\\u003c")
         ui.add_head_html(f'<script type="application/json" id="instrument-texts">{texts}</script>')
-        for style in ("console", "map", "model_map"):
+        for style in ("console", "teach", "map", "model_map"):
             ui.add_head_html(f'<link rel="stylesheet" href="/static/{style}.css">')
         with ui.element("header").classes("bar"):
             ui.link(TEXTS["skip"], "#content").classes("skip")

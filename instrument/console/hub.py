@@ -73,6 +73,8 @@ class Hub(asyncio.DatagramProtocol):
         self._moving = Moving()
         self._waiting: asyncio.TimerHandle | None = None
         self._latency: dict[str, tuple[float, float]] = {}
+        self._curves: dict[str, dict[str, Any]] = {}
+        """Of each output, what its last training reported: `steps`, and rows of step, loss and validation."""
         self._transport: asyncio.DatagramTransport | None = None
         self._heard_at_s = 0.0
         self._subscribed: tuple[frozenset[str], float] = (frozenset(), 0.0)
@@ -204,12 +206,23 @@ class Hub(asyncio.DatagramProtocol):
                     self._set("latency", dict(self._latency))
             case "coaching":
                 self._set("coaching", json.loads(str(values[0])))
+            case "training":
+                self._set("training", list(values))
+                self._draw(*values)
             case "changes":
                 self._due |= set(ASKED_ANEW.get(str(values[0]), ()))
                 if values[0] == "maps":
                     self._drawn_anew()
             case _:
                 self._set(topic, list(values))
+
+    def _draw(self, output: Value, step: Value, steps: Value, loss: Value, validation: Value) -> None:
+        """One more point of a curve; an earlier step than the last begins another."""
+        rows = self._curves.get(str(output), {"rows": []})["rows"]
+        if rows and rows[-1][0] >= int(step):
+            rows = []
+        self._curves[str(output)] = {"steps": steps, "rows": [*rows, [step, loss, validation]]}
+        self._set("curves", dict(self._curves))
 
     def _hand_on(self) -> None:
         """Gives every page what is new since the last time."""

@@ -6,7 +6,7 @@ from instrument.console.panel import panel
 
 
 def class_cards(*, output: str | None = None) -> ui.element:
-    """A card for each class, and one with a slider for each continuous output: hold one, or its key 1 to 9, to record.
+    """A card for each class, sliders and a pad for continuous outputs: hold a card, or its key 1 to 9, to record.
 
     With a name, the cards of that output only.
     """

@@ -6,5 +6,5 @@ from instrument.console.panel import panel
 
 
 def training() -> ui.element:
-    """How far the training under way is, and how well the last one did."""
+    """The training under way, how the loss fell, how well takes it had not learned from are known, what is confused."""
     return panel("training")

@@ -1,5 +1,7 @@
 """Where the instrument is shown what each posture should do."""
 
+from nicegui import ui
+
 from instrument.console.components.camera_view import camera_view
 from instrument.console.components.class_cards import class_cards
 from instrument.console.components.coaching import coaching
@@ -14,7 +16,8 @@ def teach() -> None:
     camera_view()
     recognised()
     class_cards()
-    training()
     coaching()
-    model_map()
     takes_strip()
+    with ui.element("section").classes("teach-side"):
+        model_map()
+        training()

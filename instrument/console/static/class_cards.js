@@ -6,6 +6,7 @@ import { live, t } from "./live.js";
 import { define, isTyping, make } from "./element.js";
 import { look, outputs } from "./accents.js";
 import { handsFree } from "./hands_free.js";
+import { valueCards, valueTargets } from "./value_cards.js";
 
 const TAP_MS = 250;
 
@@ -23,8 +24,8 @@ define("class-cards", (element) => {
   let cards = [];
   let described = "";
   let held = null; // {card, since, isLatched, started}
-  const targets = {}; // of continuous outputs, as their sliders stand
-  const alongs = {}; // whether a continuous output is taught along with every class
+  const targets = valueTargets();
+  let values = null; // the cards of continuous outputs
 
   const begin = (card) => {
     if (held) return;
@@ -78,14 +79,17 @@ define("class-cards", (element) => {
 
   // Elsewhere in the page somebody wants a take of a class: with a count-in, whatever else is set.
   const onWanted = ({ detail: [output, target] }) => {
-    const card = cards.find((one) => one.pairs()[0] === output && (one.isContinuous || one.name === target));
+    const card = cards.find((one) => one.output === output && (one.isContinuous || one.name === target));
     if (!card || held || free.isBusy) return;
+    if (card.isContinuous) targets.set(output, target);
     card.button.scrollIntoView({ block: "nearest" });
     free.begin(card, 1);
   };
   window.addEventListener("instrument-record", onWanted);
 
-  const cardOf = (name, { accent, mark }, pairs, key) => {
+  // `pairs()` is what it records; {isContinuous, output} say what it stands for.
+  const cardOf = (name, { accent, mark }, pairs, about = {}) => {
+    const key = cards.length < 9 ? String(cards.length + 1) : undefined;
     const takes = make("span", { class: "card-takes" });
     const time = make("span", { class: "card-time" });
     const button = make(
@@ -98,7 +102,7 @@ define("class-cards", (element) => {
       time,
     );
     button.dataset.name = name;
-    const card = { name, button, takes, time, pairs, key };
+    const card = { name, button, takes, time, pairs, key, ...about };
     button.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       event.preventDefault();
@@ -126,22 +130,21 @@ define("class-cards", (element) => {
     if (description !== described) {
       described = description;
       cards = [];
-      groups.replaceChildren(...shown.map((one) => (one.kind === "continuous" ? sliderGroup(one) : classGroup(one))));
+      targets.forget();
+      const classes = shown.filter((one) => one.shown).map(classGroup);
+      const continuous = shown.filter((one) => one.kind === "continuous");
+      values = valueCards(continuous, { targets, cardOf, say });
+      groups.replaceChildren(...classes, ...values.sections);
     }
     for (const card of cards) {
-      const [output, target] = card.pairs();
-      const count = (live.state.takes ?? []).filter((take) => isShownBy(take, output, target, card.isContinuous)).length;
+      const wanted = card.isContinuous ? card.pairs().filter((_, index) => index % 2 === 0) : null;
+      const count = (live.state.takes ?? []).filter((take) => isShownBy(take, card, wanted)).length;
       card.takes.textContent = count === 1 ? t("card_take") : t("card_takes", { count });
     }
   };
 
-  const along = () => Object.entries(alongs).flatMap(([name, is]) => (is ? [name, targets[name]] : []));
-
   const classGroup = (output) => {
-    const made = output.shown.map((one) => {
-      const key = cards.length < 9 ? String(cards.length + 1) : undefined;
-      return cardOf(one.name, one, () => [output.name, one.name, ...along()], key);
-    });
+    const made = output.shown.map((one) => cardOf(one.name, one, () => [output.name, one.name, ...targets.along()], { output: output.name }));
     const field = make("input", { placeholder: t("card_new"), "aria-label": t("card_new"), maxlength: 40 });
     const add = make(
       "form",
@@ -162,33 +165,7 @@ define("class-cards", (element) => {
       field,
       make("button", {}, t("card_add")),
     );
-    return make("section", { "aria-label": output.name }, make("h2", {}, output.name), make("div", { class: "cards" }, ...made, add));
-  };
-
-  const sliderGroup = (output) => {
-    targets[output.name] ??= output.high;
-    const shown = make("output", {}, shortNumber(targets[output.name]));
-    const slider = make("input", {
-      type: "range", min: output.low, max: output.high, step: (output.high - output.low) / 100, value: targets[output.name],
-      "aria-label": t("slider_about", { output: output.name }), style: `--accent: ${output.accent}`,
-    });
-    slider.value = targets[output.name];
-    slider.addEventListener("input", () => {
-      targets[output.name] = Number(slider.value);
-      shown.textContent = shortNumber(targets[output.name]);
-    });
-    const key = cards.length < 9 ? String(cards.length + 1) : undefined;
-    const button = cardOf(t("slider_record"), output, () => [output.name, targets[output.name]], key);
-    cards[cards.length - 1].isContinuous = true;
-    const box = make("input", { type: "checkbox", onchange: () => (alongs[output.name] = box.checked) });
-    box.checked = alongs[output.name] ?? false;
-    return make(
-      "section",
-      { "aria-label": output.name },
-      make("h2", {}, output.name),
-      make("div", { class: "slider-card" }, make("div", { class: "slider" }, slider, shown), button),
-      make("label", { class: "along" }, box, t("slider_along")),
-    );
+    return make("section", { "aria-label": output.name }, make("div", { class: "value-top" }, make("h2", {}, output.name), add), make("div", { class: "cards" }, ...made));
   };
 
   const onKeyDown = (event) => {
@@ -222,20 +199,18 @@ define("class-cards", (element) => {
       held = null;
     }),
     live.on("frame", ({ predictions }) => {
+      values?.moved(predictions);
       for (const card of cards) {
         if (card.isContinuous) continue;
-        const [output, target] = card.pairs();
-        const seen = predictions[output];
-        card.button.classList.toggle("seen", Boolean(seen) && seen[0] === target);
+        const seen = predictions[card.output];
+        card.button.classList.toggle("seen", Boolean(seen) && seen[0] === card.name);
       }
     }),
   ];
 });
 
-function isShownBy(take, output, target, isContinuous) {
-  return take.kind === "take" && output in take.targets && (isContinuous || String(take.targets[output]) === String(target));
-}
-
-function shortNumber(value) {
-  return Number(value).toFixed(2);
+// Whether the take teaches what the card records: the card's class, or (`wanted`) values of these outputs.
+function isShownBy(take, { output, name }, wanted) {
+  if (take.kind !== "take") return false;
+  return wanted ? wanted.every((one) => one in take.targets) : String(take.targets[output]) === name;
 }

@@ -18,3 +18,8 @@ export function shortNumber(value) {
   const size = Math.abs(value);
   return Number.isInteger(value) ? String(value) : value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
+
+// A value of a continuous output, with as many decimals as its range needs.
+export function valueText({ low, high }, value) {
+  return value.toFixed(Math.min(Math.max(2 - Math.floor(Math.log10(high - low)), 0), 6));
+}

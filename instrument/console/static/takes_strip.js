@@ -15,6 +15,8 @@ define("takes-strip", (element) => {
   let current = null; // the one that has, or would get, the focus
   let stopPlaying = null;
   let told = ""; // which takes other components know to be selected
+  let only = null; // the numbers of those shown, when not all are
+  let known = new Set();
 
   const ask = async (...command) => {
     try {
@@ -28,7 +30,8 @@ define("takes-strip", (element) => {
   const undo = key("undo", () => ask("/instrument/undo"));
   const redo = key("redo", () => ask("/instrument/redo"));
 
-  const shown = () => [...(live.state.takes ?? [])].reverse();
+  const all = () => [...(live.state.takes ?? [])].reverse();
+  const shown = () => all().filter((take) => !only || only.has(take.id));
   const chosen = () => shown().filter((take) => selected.has(take.id));
 
   // Playing
@@ -150,10 +153,17 @@ define("takes-strip", (element) => {
     event.preventDefault();
   };
 
+  const showAll = make("button", { hidden: true }, t("takes_all"));
+  showAll.onclick = () => {
+    only = null;
+    build();
+    tiles.get(current)?.focus();
+  };
+
   const list = make("ul", { class: "takes", role: "listbox", "aria-multiselectable": "true", "aria-label": t("takes_about"), onkeydown: onListKey });
   const none = make("p", { class: "muted" }, t("takes_none"));
   const editor = takeEditor((take, first, last) => ask("/instrument/takes/trim", take, first, last));
-  const bar = make("div", { class: "takes-bar" }, make("h2", {}, t("takes"), " ", count), undo, redo, about, said);
+  const bar = make("div", { class: "takes-bar" }, make("h2", {}, t("takes"), " ", count), showAll, undo, redo, about, said);
   element.append(bar, make("div", { class: "takes-row" }, editor.element, none, list));
 
   const tiles = new Map(); // by number
@@ -196,9 +206,14 @@ define("takes-strip", (element) => {
   };
 
   const build = () => {
+    const every = all();
+    if (every.some((take) => !known.has(take.id))) only = null; // a new one is to be seen
+    known = new Set(every.map((take) => take.id));
     const takes = shown();
     const there = new Set(takes.map((take) => take.id));
-    count.textContent = takes.length ? String(takes.length) : "";
+    const isPart = takes.length < every.length;
+    count.textContent = isPart ? t("takes_part", { count: takes.length, of: every.length }) : takes.length || "";
+    showAll.hidden = !isPart;
     none.hidden = takes.length > 0;
     list.hidden = !takes.length;
     for (const id of [...selected]) if (!there.has(id)) selected.delete(id);
@@ -234,15 +249,21 @@ define("takes-strip", (element) => {
     event.preventDefault();
     ask(pressed === "y" || event.shiftKey ? "/instrument/redo" : "/instrument/undo");
   };
-  // Elsewhere in the page a take was picked.
+  // Elsewhere in the page takes were picked: with `only` no others are shown beside those, with `isAsked` they are gone to.
   const onPicked = ({ detail }) => {
     if (detail.by === element) return;
+    if (detail.only) only = new Set([...detail.only, ...detail.takes]);
+    else if (detail.takes.some((id) => !shown().some((take) => take.id === id))) only = null;
+    const there = shown().map((take) => take.id);
     selected.clear();
-    for (const id of detail.takes) if (tiles.has(id)) selected.add(id);
-    current = chosen()[0]?.id ?? current;
-    told = chosen().map((take) => take.id).join();
-    mark();
-    tiles.get(chosen()[0]?.id)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    for (const id of there) if (detail.takes.includes(id)) selected.add(id);
+    current = anchor = [...selected][0] ?? current;
+    told = [...selected].join();
+    build();
+    const tile = tiles.get(current);
+    if (detail.isAsked) element.scrollIntoView({ block: "nearest" });
+    tile?.scrollIntoView({ block: "nearest", inline: "center" });
+    if (detail.isAsked) tile?.focus();
   };
   window.addEventListener("keydown", onKey);
   window.addEventListener("instrument-takes-picked", onPicked);
