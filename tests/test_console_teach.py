@@ -46,7 +46,7 @@ def changed(program: Program, address: str, *arguments: Value) -> Iterator[None]
 def test_several_takes_are_relabelled_at_once_and_undone_at_once(page: "Page", program: Program) -> None:
     page.locator("[data-take='1']").click()
     page.locator("[data-take='3']").click(modifiers=["Shift"])
-    page.get_by_text("3 takes:").wait_for()
+    page.locator(".takes-chosen", has_text="3 takes:").wait_for()
     before = [take(program, number)["targets"]["posture"] for number in (1, 2, 3)]  # type: ignore[index]
     page.get_by_label("What these takes teach").select_option(label="■ up")
     page.get_by_role("button", name="Relabel").click()
@@ -61,7 +61,7 @@ def test_takes_are_selected_and_deleted_with_the_keyboard_alone(page: "Page", pr
     page.locator("[data-take='5']").focus()
     page.keyboard.press("Space")
     page.keyboard.press("Shift+ArrowRight")  # the newest stands first
-    page.get_by_text("2 takes:").wait_for()
+    page.locator(".takes-chosen", has_text="2 takes:").wait_for()
     page.keyboard.press("Delete")
     for number in (4, 5):
         page.locator(f"[data-take='{number}']").wait_for(state="detached")
@@ -267,6 +267,7 @@ def test_the_error_of_a_continuous_output_is_shown_in_its_own_unit(page: "Page")
 @pytest.fixture
 def two_values(program: Program) -> Iterator[None]:
     """A second continuous output beside `lift`."""
+    wait_until(program.answers, "the engine to answer")
     program.ask("patch/add", "output", json.dumps({"name": "spread", "kind": "continuous", "range": [0, 100]}))
     yield
     program.ask("patch/undo")
@@ -295,6 +296,7 @@ def test_two_continuous_outputs_are_set_on_a_pad_with_the_arrow_keys_and_recorde
 
 
 def test_random_values_are_heard_and_stand_on_the_slider(page: "Page", program: Program) -> None:
+    wait_until(lambda: page.locator(".slider").count() == 1, "the slider of the only continuous output")
     page.get_by_role("button", name="Randomise").click()
     page.get_by_text("strike a pose that suits it").wait_for()
     assert not program.status()["running"]
