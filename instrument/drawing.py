@@ -81,20 +81,9 @@ def draw(
     projection = project(
         values, groups, int(groups.max()) + 1, before.projection if before is not None and is_like_before else None
     )
-    says = _Says(model, output)
-    said = says(values)[0]
-    surface = Surface(projection, values)
-    across, up = ((np.arange(count) + 0.5) / count for count in (WIDTH, HEIGHT))
-    everywhere = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
-    regions = np.empty((len(everywhere), 2), dtype=np.uint8)
-    for start in range(0, len(everywhere), _AT_ONCE):
-        if is_cancelled():
-            raise Cancelled
-        rows = slice(start, start + _AT_ONCE)
-        regions[rows, 0], regions[rows, 1] = says(surface.features(everywhere[rows]))
-    places = projection.in_picture(values)
-    cells = np.clip((places * [WIDTH, HEIGHT]).astype(np.intp), 0, [WIDTH - 1, HEIGHT - 1])
-    there = regions[cells[:, 1] * WIDTH + cells[:, 0], 0]
+    says = Says(model, output)
+    regions = regions_of(says, Surface(projection, values), is_cancelled)
+    places, said = projection.in_picture(values), says(values)[0]
     near = 0 if dataset.classes else _NEAR
     shown = thin.targets if dataset.classes else np.round(255 * thin.targets)
     takes, of_take = np.unique(thin.takes, return_inverse=True)
@@ -108,13 +97,32 @@ def draw(
         projection=projection,
         take_ids=tuple(dataset.take_ids[number] for number in takes.tolist()),
         example_count=len(dataset.examples),
-        agreement=round(float((np.abs(there.astype(int) - said) <= near).mean()), 4),
+        agreement=round(float((np.abs(region_at(regions, places).astype(int) - said) <= near).mean()), 4),
         examples=as_examples(places, of_take, shown.astype(np.uint8), said),
-        regions=regions.reshape(HEIGHT, WIDTH, 2),
+        regions=regions,
     )
 
 
-class _Says:
+def regions_of(says: "Says", surface: Surface, is_cancelled: Callable[[], bool] = lambda: False) -> Bytes:
+    """(HEIGHT, WIDTH, 2): what is said at every place of the picture, and how sure it is. Raises Cancelled."""
+    across, up = ((np.arange(count) + 0.5) / count for count in (WIDTH, HEIGHT))
+    everywhere = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+    regions = np.empty((len(everywhere), 2), dtype=np.uint8)
+    for start in range(0, len(everywhere), _AT_ONCE):
+        if is_cancelled():
+            raise Cancelled
+        rows = slice(start, start + _AT_ONCE)
+        regions[rows, 0], regions[rows, 1] = says(surface.features(everywhere[rows]))
+    return regions.reshape(HEIGHT, WIDTH, 2)
+
+
+def region_at(regions: Bytes, places: NDArray[np.float64]) -> Bytes:
+    """(N,): what is said where these places (N, 2) of the picture are."""
+    column, row = np.clip((places * [WIDTH, HEIGHT]).astype(np.intp), 0, [WIDTH - 1, HEIGHT - 1]).T
+    return np.asarray(regions[row, column, 0])
+
+
+class Says:
     """What a model says, as a picture shows it."""
 
     def __init__(self, model: TrainedModel, output: Output) -> None:

@@ -3,12 +3,18 @@
 import datetime
 import json
 import platform
+import string
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from instrument.health import COUNTED
 from instrument.patch import NO_CLASS
 from instrument.takes import Take
+
+_LETTERS = string.ascii_lowercase
+_ACROSS, _UP = 2, 4
+"""So many places of a picture to a letter."""
 
 
 def status_text(status: dict[str, Any]) -> str:
@@ -209,6 +215,8 @@ def answer_text(address: str, values: Sequence[object]) -> str:
     }
     if address in _SENTENCES:
         return _SENTENCES[address].format(*values)
+    if address == "/instrument/model/map":
+        return map_text(*values)  # type: ignore[arg-type]
     parts = []
     for value in values:
         try:
@@ -220,6 +228,39 @@ def answer_text(address: str, values: Sequence[object]) -> str:
         else:
             parts.append(readers[address](given) if address in readers else json.dumps(given, indent=2))
     return " ".join(parts) or "done"
+
+
+def map_text(described: str, _: bytes, examples: bytes, regions: bytes) -> str:
+    """What a model sees, as a picture of letters (small ones are what it says there, capitals are examples)."""
+    found = json.loads(described)
+    columns, rows = found["grid"]
+    classes = found["classes"]
+
+    def sign(said: int) -> str:
+        if not classes:
+            return str(said * 10 // 256)
+        return _LETTERS[said % len(_LETTERS)] if said < len(classes) else " "
+
+    picture = [
+        [sign(regions[2 * (row * columns + column)]) for column in range(0, columns, _ACROSS)]
+        for row in range(_UP // 2, rows, _UP)
+    ]
+    wrong: dict[int, int] = {}
+    for x, y, take, shown, said in struct.iter_unpack("<HHHBB", examples):
+        if classes:
+            picture[y * len(picture) >> 16][x * len(picture[0]) >> 16] = sign(shown).upper()
+            wrong[found["takes"][take]] = wrong.get(found["takes"][take], 0) + (shown != said)
+    lines = ["|" + "".join(line) + "|" for line in reversed(picture)]
+    low, high = found["range"]
+    meaning = ", ".join(f"{sign(one)} {name}" for one, name in enumerate(classes)) or f"0 is {low:g}, 9 is {high:g}"
+    lines.append(f"{found['output']}: {meaning}")
+    lines.append(
+        f"{found['examples']} examples of {len(found['takes'])} takes; what is said at a place is what the model says "
+        f"of {found['agreement']:.0%} of the examples there"
+    )
+    if taken := [f"{take} ({count} frames)" for take, count in wrong.items() if count]:
+        lines.append(f"taken for something else: take {', '.join(taken)}")
+    return "\n".join(lines)
 
 
 def _how_it_runs(output: dict[str, Any]) -> str:

@@ -1,4 +1,5 @@
 import json
+import struct
 from pathlib import Path
 
 from playing import playing
@@ -129,3 +130,31 @@ def test_an_output_says_what_runs_it_with_how_many_bits_and_what_drift() -> None
     assert _how_it_runs(output) == " [numpy, 8 bits, rms drift 0.21%, worst drift 1.70%]"
     assert _how_it_runs(output | {"drift": None}) == " [numpy, 8 bits]"
     assert _how_it_runs({"backend": None}) == ""
+
+
+def test_what_a_model_sees_is_shown_as_a_picture_of_letters() -> None:
+    described = {
+        "output": "side",
+        "classes": ["left", "right"],
+        "range": [0, 1],
+        "takes": [3, 8],
+        "examples": 2,
+        "grid": [4, 8],
+        "agreement": 0.5,
+    }
+    examples = struct.pack("<HHHBB", 100, 100, 0, 0, 0) + struct.pack("<HHHBB", 65535, 65535, 1, 1, 0)
+    regions = bytes([0, 255] * 16 + [1, 255, 1, 255, 255, 0, 255, 0] * 4)
+    text = answer_text("/instrument/model/map", [json.dumps(described), b"", examples, regions])
+    assert text.splitlines() == [
+        "|bB|",
+        "|Aa|",
+        "side: a left, b right",
+        "2 examples of 2 takes; what is said at a place is what the model says of 50% of the examples there",
+        "taken for something else: take 8 (1 frames)",
+    ]
+
+
+def test_what_a_model_of_values_sees_is_shown_in_figures() -> None:
+    described = {"output": "lift", "classes": [], "range": [0, 2], "takes": [3], "examples": 9, "grid": [4, 4]}
+    values = [json.dumps(described | {"agreement": 1.0}), b"", b"", bytes([0, 255, 0, 255, 255, 255, 255, 255] * 4)]
+    assert answer_text("/instrument/model/map", values).splitlines()[:2] == ["|09|", "lift: 0 is 0, 9 is 2"]

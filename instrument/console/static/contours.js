@@ -1,23 +1,47 @@
 // Regions of a grid of cells, row after row from the bottom: their outlines, and where a name has room in them.
 
-// The outline, in a picture so many pixels wide and high, of the cells for which `isIn(cell)`: marching squares.
+// The outline, in a picture so many pixels wide and high, of the cells for which `isIn(cell)`: marching squares, after
+// a little smoothing, so that it runs between cells rather than along them.
 export function contour(cells, columns, rows, isIn, width, height) {
+  const field = smoothed(Float32Array.from(cells, (cell) => (isIn(cell) ? 1 : -1)), columns, rows);
   const path = new Path2D();
   const x = (column) => ((column + 0.5) / columns) * width;
   const y = (row) => (1 - (row + 0.5) / rows) * height;
-  const at = (column, row) => (isIn(cells[row * columns + column]) ? 1 : 0);
   for (let row = 0; row < rows - 1; row++) {
     for (let column = 0; column < columns - 1; column++) {
-      const corners = at(column, row) | (at(column + 1, row) << 1) | (at(column + 1, row + 1) << 2) | (at(column, row + 1) << 3);
+      const at = row * columns + column;
+      const [sw, se, ne, nw] = [field[at], field[at + 1], field[at + columns + 1], field[at + columns]];
+      const corners = (sw > 0) | ((se > 0) << 1) | ((ne > 0) << 2) | ((nw > 0) << 3);
       if (corners === 0 || corners === 15) continue;
-      const sides = { s: [x(column + 0.5), y(row)], e: [x(column + 1), y(row + 0.5)], n: [x(column + 0.5), y(row + 1)], w: [x(column), y(row + 0.5)] };
+      const sides = {
+        s: () => [x(column + sw / (sw - se)), y(row)],
+        e: () => [x(column + 1), y(row + se / (se - ne))],
+        n: () => [x(column + nw / (nw - ne)), y(row + 1)],
+        w: () => [x(column), y(row + sw / (sw - nw))],
+      };
       for (const [from, to] of CROSSINGS[corners]) {
-        path.moveTo(...sides[from]);
-        path.lineTo(...sides[to]);
+        path.moveTo(...sides[from]());
+        path.lineTo(...sides[to]());
       }
     }
   }
   return path;
+}
+
+// Every cell as a mean of itself and those around it, twice; beyond the edge it goes on as at the edge.
+function smoothed(field, columns, rows) {
+  for (let round = 0; round < 2; round++) {
+    for (const [step, count, stride, lines] of [[1, columns, columns, rows], [columns, rows, 1, columns]]) {
+      const from = field.slice();
+      for (let line = 0; line < lines; line++) {
+        for (let place = 0; place < count; place++) {
+          const at = line * stride + place * step;
+          field[at] = (from[place ? at - step : at] + 2 * from[at] + from[place < count - 1 ? at + step : at]) / 4;
+        }
+      }
+    }
+  }
+  return field;
 }
 
 // Which sides of a square the outline crosses, by which of its corners are in (1 south-west, 2 south-east, 4, 8).

@@ -18,12 +18,12 @@ define("model-map", (element) => {
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", t("map"));
   const choice = make("select", { "aria-label": t("map_output"), hidden: true });
-  const { canvas, fit } = sharpCanvas({ role: "slider", tabindex: 0, "aria-valuemin": 0, title: t("map_about") });
+  const { canvas, fit } = sharpCanvas({ role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-description": t("map_about") });
   const none = make("p", { class: "map-none", role: "status" });
   const said = make("p", { role: "status" });
   const remove = make("button", { title: t("take_delete_about"), hidden: true }, t("take_delete"));
   element.append(
-    make("div", { class: "map-top" }, make("h2", {}, t("map")), choice),
+    make("div", { class: "map-top" }, make("h2", { title: t("map_about") }, t("map")), choice),
     make("div", { class: "map-picture" }, canvas, none),
     make("div", { class: "map-foot" }, said, remove),
   );
@@ -32,6 +32,7 @@ define("model-map", (element) => {
   let isFresh = false;
   let wanted = ""; // the output
   let models = ""; // the models that played when the picture was asked for
+  let looks = ""; // the accents it was drawn in
   let picked = new Set(); // numbers of takes
   let trail = [];
   let now = null; // what is said of the performer
@@ -48,8 +49,8 @@ define("model-map", (element) => {
     try {
       const found = await live.ask("/instrument/model/map", wanted);
       if (mine === asked) show(readMap(...found), "");
-    } catch {
-      if (mine === asked) show(null, t("map_none"));
+    } catch (error) {
+      if (mine === asked) show(null, output.model ? error.message : t("map_none"));
     }
   };
   const show = (map, instead) => {
@@ -193,6 +194,9 @@ define("model-map", (element) => {
       choice.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
     }
     choice.hidden = names.length < 2;
+    const looksNow = JSON.stringify(shown?.names.map((_, index) => shown.look(index).accent));
+    if (looksNow !== looks) redraw();
+    looks = looksNow;
     const drawn = JSON.stringify(there.map(({ name, model }) => [name, model]));
     const best = names.includes(wanted) ? wanted : (there.find((one) => one.kind === "class") ?? there[0])?.name ?? "";
     if (best === wanted && drawn === models) return describe();
