@@ -156,7 +156,7 @@ define("model-map", (element) => {
     if (chosen.length !== 1) {
       const isOld = outputs().find((one) => one.name === wanted)?.model !== shown.model;
       const words = { examples: shown.examples, takes: shown.takes.length, percent: Math.floor(100 * shown.agreement) };
-      said.textContent = chosen.length ? t("takes_chosen", { count: chosen.length }) : t(isOld ? "map_old" : "map_said", words);
+      said.textContent = chosen.length ? t("map_takes", { count: chosen.length }) : t(isOld ? "map_old" : "map_said", words);
       said.title = t("map_limits");
     } else {
       const points = shown.points.filter((point) => point.take === chosen[0]);
