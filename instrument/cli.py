@@ -232,8 +232,8 @@ def send(
 ) -> None:
     """Send one command to an instrument that plays, and wait for its answer."""
     from instrument.client import Client, CommandFailed, NoAnswer
+    from instrument.protocol import typed_command
     from instrument.report import answer_text
-    from instrument.terminal import typed_command
 
     try:
         command, values = typed_command(address, arguments or [])

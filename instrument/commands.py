@@ -22,13 +22,17 @@ import numpy as np
 from instrument import __version__
 from instrument.assets import AssetError
 from instrument.exchange import export_takes, read_takes
+from instrument.midi import is_channel_message
+from instrument.midi_in import plain_port
 from instrument.model_map import answer as map_answer
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
 from instrument.patch_edit import add_table, remove_value, save_scene, set_value
+from instrument.pedals import Step, Stroke
 from instrument.projects import new_project, patch_names
-from instrument.protocol import COMMANDS, Value
+from instrument.protocol import COMMANDS, Value, parse_line
+from instrument.recorder import Outcome
 from instrument.report import take_row
 from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
@@ -47,7 +51,10 @@ class _Later:
 
 
 LATER = _Later()
-TEST_S, LEARN_S = 2.0, 10.0
+TEST_S, LEARN_S, PEDAL_S = 2.0, 10.0, 15.0
+MOST_TIMES = 100
+NOBODY = ("127.0.0.1", 0)
+"""Who asks when a pedal does: none that could be answered."""
 ONE_EDIT_S = 2.0
 MOST_UNDONE = 200
 Answer = list[Value] | _Later | None
@@ -82,13 +89,16 @@ class Commands:
             self.done(call, *(answer or []))
 
     def done(self, call: Call | None, *values: Value) -> None:
-        if call is not None and call.command.is_answered:
+        if call is not None and call.command.is_answered and not call.pedal:
             self._engine.server.reply(call.sender, "/done", call.command.address, *values)
 
     def fail(self, call: Call | None, reason: str) -> None:
         if call is None:
             return
-        if call.command.is_answered:
+        if call.pedal:
+            log.warning("pedal %d: %s: %s", call.pedal, call.command.address, reason)
+            self._engine.telemetry.publish("pedal", call.pedal, "fail", reason)
+        elif call.command.is_answered:
             self._engine.server.reply(call.sender, "/fail", call.command.address, reason)
         else:
             self._engine.complain(call.command.address, f"{call.command.address}: {reason}")
@@ -112,6 +122,10 @@ class Commands:
     def run(self, is_on: int) -> Answer:
         self._engine.set_running(bool(is_on))
         return None
+
+    def run_toggle(self) -> Answer:
+        self._engine.set_running(not self._engine.is_running)
+        return [int(self._engine.is_running)]
 
     def latency_reset(self) -> Answer:
         self._engine.latencies.clear()
@@ -338,6 +352,56 @@ class Commands:
         self._engine.recall_scene(scene, seconds)
         return [scene.name]
 
+    # Pedals
+
+    def pedals(self) -> Answer:
+        return [json.dumps(self._engine.pedals.described())]
+
+    def pedal_learn(self, number: int, length_s: float = PEDAL_S) -> Answer:
+        count, call = len(self._engine.patch.pedals), self._call
+        if not 1 <= number <= count or not 0 <= length_s <= 600:
+            raise ValueError(
+                f"pedal {number} within {length_s:g} s; there are {count} pedals, and 0..600 s are allowed"
+            )
+
+        def answer(port: str, stroke: Stroke | None) -> None:
+            if stroke is None:
+                self.fail(call, "nothing was pressed")
+                return
+            name, text = plain_port(port), self._patch_text()
+            learned: dict[str, str | int] = {
+                "port": name,
+                "midi": stroke.midi,
+                "channel": stroke.channel + 1,
+                "number": stroke.number,
+            }
+            try:
+                for key, value in learned.items():
+                    text = set_value(text, f"pedal.{number}.{key}", value)
+                self._change_patch(text)
+            except _REFUSALS as error:
+                self.fail(call, str(error))
+            else:
+                self.done(call, f"{stroke.words} {name}")
+
+        self._engine.pedals.learn(number, length_s, answer)
+        return LATER
+
+    def midi_in(self, port: str, status: int, first: int, second: int = 0) -> Answer:
+        message = (status, first) if status & 0xE0 == 0xC0 else (status, first, second)
+        if not is_channel_message(message):
+            raise ValueError(f"{status} {first} {second} is no channel message of MIDI, such as 144 36 100")
+        steps = self._engine.pedals.hear(port, message)
+        self.step(steps)
+        return [len(steps)]
+
+    def step(self, steps: list[Step]) -> None:
+        """Does what pedals ask for."""
+        for step in steps:
+            command, arguments = parse_line(step.line)
+            # As another computer's: whoever may edit the patch is not to reach through it what they may not ask for.
+            self.apply(Call(command, arguments, NOBODY, self._engine.now_s(), is_remote=True, pedal=step.number))
+
     def output_classes(self, output: str, *classes: str) -> Answer:
         index = self._output_index(output)
         self._change_patch(set_value(self._patch_text(), f"output.{index + 1}.classes", list(classes)))
@@ -372,6 +436,35 @@ class Commands:
         self._engine.start_recording(self._targets(pairs), count_in_s=count_in_s, length_s=length_s or None)
         assert self._call is not None
         self._engine.expect_outcome(self._call)
+        return LATER
+
+    def record_toggle(self, *pairs: Value) -> Answer:
+        if self._engine.finish_recording(None):
+            return [0]
+        self.record(*pairs)
+        return [1]
+
+    def record_series(self, times: int, count_in_s: float, length_s: float, *pairs: Value) -> Answer:
+        if not 1 <= times <= MOST_TIMES or not 0 <= count_in_s <= 3600 or not 0 < length_s <= 3600:
+            allowed = f"1..{MOST_TIMES} times, 0..3600 s, more than 0 up to 3600 s"
+            raise ValueError(f"{times} times, count-in {count_in_s:g} s, length {length_s:g} s; allowed: {allowed}")
+        engine, call, targets = self._engine, self._call, self._targets(pairs)
+        kept: list[int] = []
+
+        def record(left: int) -> None:
+            def finished(outcome: Outcome, is_stopped: bool) -> None:
+                if outcome.take is not None and outcome.refused is None:
+                    kept.append(outcome.take.id)
+                if left > 1 and not is_stopped:
+                    record(left - 1)
+                elif kept:
+                    self.done(call, len(kept))
+                else:
+                    self.fail(call, outcome.refused or "no frame came while recording")
+
+            engine.start_recording(targets, count_in_s=count_in_s, length_s=length_s, then=finished)
+
+        record(times)
         return LATER
 
     def record_stop(self) -> Answer:

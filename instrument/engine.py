@@ -32,6 +32,7 @@ from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
 from instrument.patch import NO_CLASS, Patch, Scene, read_patch
+from instrument.pedals import Pedals
 from instrument.predictor import Predictor
 from instrument.project import Project
 from instrument.recorder import Outcome, Recorder
@@ -82,6 +83,15 @@ class EngineOptions:
     """The scene that engine played."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Awaited:
+    """A recording whose outcome has not come, and who waits for it."""
+
+    callers: list[Call] = field(default_factory=list)
+    then: Callable[[Outcome, bool], None] | None = None
+    is_stopped: bool = False
+
+
 class Engine:
     """One playing instrument. Raises PatchError, SourceError, PortInUse or TakesError when it cannot start."""
 
@@ -98,9 +108,11 @@ class Engine:
         *,
         midi: Midi,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
+        listen: Callable[[list[str]], None] = lambda _: None,
         now_s: clock.Clock = clock.now_s,
     ) -> None:
-        """`report` is told what the next engine needs to go on where this one was killed."""
+        """`report` is told what the next engine needs to go on where this one was killed, `listen` which MIDI inputs
+        are to be heard; what they bring comes back as commands."""
         self.options = options
         self.now_s = now_s
         self.started_at_s = now_s()
@@ -117,8 +129,8 @@ class Engine:
         self.clerk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clerk")
         """Does one after the other what takes long and concerns no frame: reading and writing files."""
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
-        self._outcome_callers: deque[list[Call]] = deque()
-        """For each recording whose outcome has not come, those who wait for it."""
+        self._awaited: deque[_Awaited] = deque()
+        """The recordings whose outcome has not come."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._patch_seen: tuple[int, int] | None = None
@@ -159,6 +171,7 @@ class Engine:
             self.desk = Desk(
                 self.patch, send=self._send, enable=self._enable_outputs, telemetry=self.telemetry, now_s=now_s
             )
+            self.pedals = Pedals(self.patch, listen=listen, telemetry=self.telemetry, now_s=now_s)
         except BaseException:
             self.server.close()
             raise
@@ -268,6 +281,7 @@ class Engine:
     def _attend(self) -> None:
         """Looks after what goes on by itself, and what other threads and processes have finished."""
         self.desk.attend()
+        self.commands.step(self.pedals.attend())
         self._look_at_patch()
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
@@ -324,6 +338,7 @@ class Engine:
         self.recording_mask = {output.name for output in patch.outputs}
         self._build(patch)
         self.desk.open(patch)
+        self.pedals.follow(patch)
         self.note_patch_file()
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
@@ -341,7 +356,7 @@ class Engine:
         if patch.listen.is_numbers and not patch.listen.inputs:
             patch = with_inputs(patch, old.listen.inputs)
         self.desk.stop_trying()
-        if patch != old and replace(patch, routes=(), scenes=()) == replace(old, routes=(), scenes=()):
+        if patch != old and _beside_routes(patch) == _beside_routes(old):
             self._follow(patch)
             return
         wanted = self.options.source or patch.listen.source
@@ -376,6 +391,7 @@ class Engine:
     def _follow(self, patch: Patch) -> None:
         self.patch = patch
         self.desk.follow(patch)
+        self.pedals.follow(patch)
         self.telemetry.publish("changes", "patch")
 
     def _enable_outputs(self, names: frozenset[str]) -> None:
@@ -479,9 +495,15 @@ class Engine:
         self.outputs.panic()
 
     def start_recording(
-        self, targets: dict[str, Target], *, count_in_s: float = 0.0, length_s: float | None = None, kind: str = "take"
+        self,
+        targets: dict[str, Target],
+        *,
+        count_in_s: float = 0.0,
+        length_s: float | None = None,
+        kind: str = "take",
+        then: Callable[[Outcome, bool], None] | None = None,
     ) -> None:
-        """Records; the outcome is answered through `finish_recording`."""
+        """Records; the outcome is answered through `finish_recording`. `then` gets it, and whether it was stopped."""
         if self.recorder.state.phase != "idle":
             self.finish_recording(None)
         self.targets = self.targets | targets
@@ -495,7 +517,7 @@ class Engine:
             count_in_s=count_in_s,
             length_s=length_s,
         )
-        self._outcome_callers.append([])
+        self._awaited.append(_Awaited(then=then))
 
     @property
     def recording_kind(self) -> str | None:
@@ -506,13 +528,14 @@ class Engine:
         """Ends the recording; `caller` gets the answer once the take is on disk. Whether there was one."""
         if not self.recorder.stop():
             return False
+        self._awaited[-1].is_stopped = True
         if caller is not None:
             self.expect_outcome(caller)
         return True
 
     def expect_outcome(self, caller: Call) -> None:
         """Answers `caller` when the newest recording has ended."""
-        self._outcome_callers[-1].append(caller)
+        self._awaited[-1].callers.append(caller)
 
     def after(self, future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
         """Calls `then` in the engine's thread once the future is done."""
@@ -766,7 +789,12 @@ class Engine:
         return True
 
     def _finish_recording(self, outcome: Outcome) -> None:
-        callers = self._outcome_callers.popleft() if self._outcome_callers else []
+        awaited = self._awaited.popleft() if self._awaited else _Awaited()
+        self._answer_outcome(outcome, awaited.callers)
+        if awaited.then is not None:
+            awaited.then(outcome, awaited.is_stopped)
+
+    def _answer_outcome(self, outcome: Outcome, callers: Sequence[Call]) -> None:
         take = outcome.take
         if outcome.lost_frames:
             log.warning("%d frames of the take are lost: the disk took none for too long", outcome.lost_frames)
@@ -785,6 +813,8 @@ class Engine:
             self.commands.done(caller, take.id, take.frame_count)
 
     def _finish_all(self, outcomes: list[Outcome]) -> None:
+        for awaited in self._awaited:
+            awaited.is_stopped = True
         for outcome in outcomes:
             self._finish_recording(outcome)
 
@@ -792,6 +822,11 @@ class Engine:
         """Sends them, and tells whoever follows what is sent."""
         self.outputs.send(controls)
         self.broadcast.controls(controls)
+
+
+def _beside_routes(patch: Patch) -> Patch:
+    """The patch without what may change while everything else goes on."""
+    return replace(patch, routes=(), scenes=(), pedals=())
 
 
 def _first_targets(patch: Patch) -> dict[str, Target]:

@@ -63,9 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             pipe.write(f"session {json.dumps(session)}\n".encode("ascii"))
             pipe.flush()
 
+    def listen(inputs: list[str]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            pipe.write(f"inputs {json.dumps(inputs)}\n".encode("ascii"))
+            pipe.flush()
+
     try:
         midi = PipedMidi(pipe, {})
-        engine = Engine(_options(arguments.options), midi=midi, report=report)
+        engine = Engine(_options(arguments.options), midi=midi, report=report, listen=listen)
     except (PatchError, SourceError, PortInUse, TakesError, AssetError) as error:
         print(f"instrument: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
@@ -109,6 +114,9 @@ def _hear_supervisor(midi: "PipedMidi", engine: "Engine", quit_engine: Callable[
             said = json.loads(line)
             midi.hear({name: (port, reason) for name, (port, reason) in said["midi"].items()})
             engine.health.restarts = said["restarts"]
+            inputs = {name: (port, reason) for name, (port, reason) in said["inputs"].items()}
+            if inputs != engine.pedals.ports:
+                engine.pedals.ports = inputs
     quit_engine()
 
 

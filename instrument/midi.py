@@ -84,7 +84,7 @@ def midi_systems() -> dict[str, str]:
     systems = {name: "" for name in SYSTEMS if getattr(rtmidi, f"API_{name}") in compiled}
     if "LINUX_ALSA" in systems and not os.access("/dev/snd/seq", os.R_OK | os.W_OK):
         systems["LINUX_ALSA"] = "no ALSA sequencer (/dev/snd/seq): `modprobe snd-seq`, or join the group 'audio'"
-    if "UNIX_JACK" in systems and _jack_server() is None:
+    if "UNIX_JACK" in systems and jack_server() is None:
         systems["UNIX_JACK"] = "no JACK server is running"
     return systems
 
@@ -100,7 +100,7 @@ def port_names(system: str) -> list[str]:
             return list(out.get_ports())
         finally:
             out.delete()
-    except _RTMIDI_ERRORS as error:
+    except RTMIDI_ERRORS as error:
         raise MidiError(f"{system}: {error}") from None
 
 
@@ -242,7 +242,7 @@ class MidiPorts:
             if slot.port is None:
                 raise MidiError(slot.reason)
             slot.port.send(message)
-        except _RTMIDI_ERRORS as error:
+        except RTMIDI_ERRORS as error:
             slot.dropped += 1
             if slot.port is not None:
                 slot.reason = str(error)
@@ -295,7 +295,7 @@ class _Port:
     """
 
     def __init__(self, system: str, *, wanted: str, destination: str) -> None:
-        self._server = _jack_server() if system == "UNIX_JACK" else None
+        self._server = jack_server() if system == "UNIX_JACK" else None
         self._unproved_bytes = 0
         self._out = _rtmidi_out(system)
         try:
@@ -307,7 +307,7 @@ class _Port:
                 self.name = f"{CLIENT_NAME}:{destination}"
             else:
                 there = self._out.get_ports()
-                self.name = self._target = _matching(wanted, there)
+                self.name = self._target = matching_port(wanted, there)
                 self._out.open_port(there.index(self.name), name=destination)
         except BaseException:
             self._out.delete()
@@ -326,17 +326,17 @@ class _Port:
 
         rtmidi goes on listing the ports of a JACK server that was killed, so the server itself is asked.
         """
-        if self._server is not None and _jack_server() != self._server:
+        if self._server is not None and jack_server() != self._server:
             return False
         self._unproved_bytes = 0
         try:
             return self._target is None or self._target in self._out.get_ports()
-        except _RTMIDI_ERRORS:
+        except RTMIDI_ERRORS:
             return False
 
     def close(self) -> None:
         """Waits until JACK has taken the last message; for a dead server, one second."""
-        with contextlib.suppress(*_RTMIDI_ERRORS):
+        with contextlib.suppress(*RTMIDI_ERRORS):
             self._out.close_port()
         self._out.delete()
 
@@ -353,13 +353,13 @@ def _find_port(slot: _Slot, system: str | None) -> _Port:
                 return _Port(name, wanted=slot.wanted, destination=slot.destination)
             except NotImplementedError:
                 reason = f"{name} has no ports of our own: install loopMIDI and name its port in the patch"
-            except _RTMIDI_ERRORS as error:
+            except RTMIDI_ERRORS as error:
                 reason = str(error)
         reasons.append(reason)
     raise MidiError("; ".join(reasons) or "python-rtmidi was built without any MIDI system")
 
 
-def _matching(wanted: str, there: list[str]) -> str:
+def matching_port(wanted: str, there: list[str]) -> str:
     for name in there:
         if wanted.casefold() in name.casefold():
             return name
@@ -373,10 +373,10 @@ def _rtmidi_out(system: str) -> Any:
 
 
 # rtmidi's own errors are OSErrors, some ValueErrors; a missing ability is a NotImplementedError
-_RTMIDI_ERRORS = (OSError, RuntimeError, ValueError)
+RTMIDI_ERRORS = (OSError, RuntimeError, ValueError)
 
 
-def _jack_server() -> tuple[int, int] | None:
+def jack_server() -> tuple[int, int] | None:
     """What tells the running JACK server from any other; None when none listens.
 
     Its socket is asked instead of its library, which complains on stderr, and stalls.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
+from instrument.protocol import parse_line
 
 POSE_FEATURES = ("positions", "angles", "distances", "velocities", "energy", "windowed", "differences")
 HAND_FEATURES = ("hands", "hand_velocities", "hand_windowed", "hand_differences")
@@ -225,6 +226,25 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pedal:
+    """What a pedal, key or knob of a MIDI controller does."""
+
+    name: str
+    """What it is called on the page: given, else what it does."""
+    press: str
+    """The command of the protocol, as it is typed, when it goes down."""
+    release: str
+    """The one when it comes up again; empty for none."""
+    midi: str = ""
+    """`note`, `cc` or `program`; empty while it has not been learned."""
+    number: int = 0
+    channel: int | None = None
+    """0..15; None for any."""
+    port: str = ""
+    """Part of the name of the MIDI input it comes from; empty for any, `virtual` for a port of our own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """Everything a `patch.toml` says."""
 
@@ -239,6 +259,7 @@ class Patch:
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     scenes: tuple[Scene, ...] = ()
+    pedals: tuple[Pedal, ...] = ()
     is_wekinator: bool = True
     """Whether every frame also goes out as `/wek/outputs`, as Wekinator sends it."""
     wekinator_probabilities: bool = False
@@ -318,6 +339,7 @@ def parse_patch(text: str, path: Path) -> Patch:
     names = route_names(table.get("route", ()))
     routes = tuple(_route(one, name, outputs, destinations) for one, name in zip(tables, names, strict=True))
     scenes = tuple(_scene(one, outputs, routes) for one in top.tables("scene"))
+    pedals = tuple(_pedal(one) for one in top.tables("pedal"))
     for kind, key, values in (
         ("route", "name", [route.name for route in routes]),
         ("scene", "name", [scene.name for scene in scenes]),
@@ -344,6 +366,7 @@ def parse_patch(text: str, path: Path) -> Patch:
         destinations=destinations,
         routes=routes,
         scenes=scenes,
+        pedals=pedals,
         is_wekinator=is_wekinator,
         wekinator_probabilities=probabilities,
         wekinator_output_names=output_names,
@@ -653,6 +676,42 @@ def _scene(table: "_Table", outputs: tuple[Output, ...], routes: tuple[Route, ..
     )
     table.end()
     return scene
+
+
+NOT_FOR_PEDALS = ("project", "quit", "subscribe", "unsubscribe", "remote", "midi", "trainer")
+"""First words of commands that no pedal gives: what would end the piece, and what is for programs."""
+
+
+def _pedal(table: "_Table") -> Pedal:
+    press = table.text("press")
+    command = _pedal_line(table, "press", press)
+    is_recording = command in ("/instrument/record", "/instrument/performance/record")
+    release = table.text("release", default="record stop" if is_recording else "")
+    if release:
+        _pedal_line(table, "release", release)
+    midi = table.choice("midi", allowed=_MIDI_KINDS, default="")
+    pedal = Pedal(
+        name=table.text("name", default=press),
+        press=press,
+        release=release,
+        midi=midi,
+        number=table.integer("number", default=0, low=0, high=127),
+        channel=table.integer("channel", default=1, low=1, high=16) - 1 if table.has("channel") else None,
+        port=table.text("port", default=""),
+    )
+    table.end()
+    return pedal
+
+
+def _pedal_line(table: "_Table", key: str, line: str) -> str:
+    """The address of the command that a typed line gives."""
+    try:
+        command, _ = parse_line(line)
+    except ValueError as error:
+        table.fail_key(key, f"'{line}'", f"a command as it is typed, such as record posture up: {error}")
+    if not command.is_answered or command.method.partition("_")[0] in NOT_FOR_PEDALS:
+        table.fail_key(key, f"'{line}'", f"a command of the performer's; not {', '.join(NOT_FOR_PEDALS)}")
+    return command.address
 
 
 def _resolve(table: "_Table", source: str, outputs: tuple[Output, ...]) -> tuple[Output, str | None]:

@@ -13,7 +13,7 @@ from tomlkit.items import AoT, Array, Table
 
 from instrument.patch import route_names
 
-_ARRAYS = ("output", "route", "scene")
+_ARRAYS = ("output", "route", "scene", "pedal")
 
 
 def set_value(text: str, key: str, value: str | float | int | list[str] | list[int]) -> str:
@@ -72,7 +72,7 @@ def remove_value(text: str, key: str) -> str:
 
 
 def add_table(text: str, name: str, values: str) -> str:
-    """The text with one more table: `route`, `output`, `scene` or `destination.NAME`; `values` is a JSON object.
+    """The text with one more table: `route`, `output`, `scene`, `pedal` or `destination.NAME`; its values as JSON.
 
     Raises ValueError.
     """
@@ -95,7 +95,7 @@ def add_table(text: str, name: str, values: str) -> str:
             raise ValueError(f"{name}: there is one of that name already")
         parent[name.split(".")[1]] = table
     else:
-        raise ValueError(f"table '{name}'; allowed: route, output, scene, destination.NAME")
+        raise ValueError(f"table '{name}'; allowed: route, output, scene, pedal, destination.NAME")
     return tomlkit.dumps(document)
 
 

@@ -9,13 +9,16 @@ wherever they came from. Commands under /wek and /wekinator are Wekinator's own 
 never answered, and arguments too many do not matter: a TouchOSC button sends 1.0 with everything.
 """
 
+import re
 import reprlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 Value = int | float | str | bytes
 
 DEFAULT_PORT = 6448
+PREFIX = "/instrument/"
 
 _TAGS = {
     "i": "a whole number",
@@ -23,6 +26,7 @@ _TAGS = {
     "s": "a text",
     "v": "a text or a number",
 }
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _LARGEST_INT = 2**31 - 1
 _LARGEST_FLOAT = 3.4028234663852886e38
 
@@ -150,6 +154,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             optional=1,
         ),
         _row("/instrument/run", "on:i", "Starts (1) or stops (0) playing: sending what the models see."),
+        _row("/instrument/run/toggle", "", "Starts playing, or stops it; for a pedal.", done="on:i"),
         _row("/instrument/panic", "", "Silence: ends every note and stops playing until `run 1`."),
         _row("/instrument/latency/reset", "", "Forgets the latencies measured so far and measures afresh."),
         _row("/instrument/quit", "", "Ends every note, then the program."),
@@ -200,7 +205,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/patch/add",
             "table:s json:s",
-            "Adds a `route`, `output`, `scene` or `destination.NAME` to `patch.toml`; its keys as a JSON object.",
+            "Adds a `route`, `output`, `scene`, `pedal` or `destination.NAME` to `patch.toml`; its keys as a JSON "
+            "object.",
         ),
         _row(
             "/instrument/patch/undo",
@@ -264,6 +270,30 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "Keeps what routes do now as the scene of that name in `patch.toml`: settings, mutes, outputs that play.",
         ),
     ),
+    "Pedals": (
+        _row(
+            "/instrument/pedals",
+            "",
+            "The pedals of the patch, what each does, which are down, and the MIDI inputs they are heard from.",
+            done="json:s",
+        ),
+        _row(
+            "/instrument/pedal/learn",
+            "pedal:i seconds:f",
+            "Makes the next pedal, key or knob that is pressed within 15 s, or as long as given, that pedal of the "
+            "patch (1 is the first), and keeps it in `patch.toml`. It does nothing else meanwhile; 0 ends it.",
+            done="heard:s",
+            later=True,
+            optional=1,
+        ),
+        _row(
+            "/instrument/midi/in",
+            "port:s status:i first:i second:i",
+            "A MIDI message as if it had come in by that port: what a pedal sends. `144 36 100` is note 36, channel 1.",
+            done="pedals:i",
+            optional=1,
+        ),
+    ),
     "Source and performer": (
         _row(
             "/instrument/source",
@@ -290,6 +320,24 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "The same after a count-in, ending by itself after `length_s` seconds (0: when told to stop). The answer "
             "comes with the finished take.",
             done="take:i frames:i",
+            later=True,
+            optional=2,
+            repeats=2,
+        ),
+        _row(
+            "/instrument/record/toggle",
+            "output:s target:v",
+            "Records as `record` does, or ends the take; for a pedal.",
+            done="recording:i",
+            optional=2,
+            repeats=2,
+        ),
+        _row(
+            "/instrument/record/series",
+            "times:i count_in_s:f length_s:f output:s target:v",
+            "Several timed takes one after the other, each after a count-in. Told to stop, it ends for good. The "
+            "answer comes after the last, with how many were kept.",
+            done="takes:i",
             later=True,
             optional=2,
             repeats=2,
@@ -564,7 +612,12 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     "changes": (
         "/instrument/changes",
         "`what:s`",
-        "When `takes`, `patch`, `models`, `maps`, `running` or `routes` (their mutes and scenes) changed: ask anew.",
+        "When `takes`, `patch`, `models`, `maps`, `running`, `pedals` or `routes` (mutes, scenes) changed: ask anew.",
+    ),
+    "pedal": (
+        "/instrument/pedal",
+        "`pedal:i what:s words:s`",
+        "A pedal goes down (`press`) or up (`release`), and what it does; or `fail`, and why. 0: what is no pedal yet.",
     ),
     "scene": ("/instrument/scene", "`name:s fade_s:f`", "When a scene is recalled; an empty name when one is left."),
 }
@@ -590,6 +643,55 @@ OUTGOING: tuple[tuple[str, str, str], ...] = (
     ("the addresses of the patch's routes", "", "As the patch says."),
 )
 """What leaves to the destination `out`."""
+
+
+def parse_line(line: str) -> tuple[Command, list[Value]]:
+    """The command a typed line means, and its arguments.
+
+    Raises ValueError with what could be meant.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise ValueError(f"{error} in: {line}") from None
+    if not words:
+        raise ValueError("nothing was typed; type help")
+    if words[0].startswith("/"):
+        return typed_command(words[0], words[1:])
+    for count in range(len(words), 0, -1):
+        address = PREFIX + "/".join(words[:count])
+        if address in COMMANDS:
+            return typed_command(address, words[count:])
+    typed = [row.address.removeprefix(PREFIX).replace("/", " ") for row in COMMANDS.values() if row.is_answered]
+    close = [name for name in typed if name.startswith(words[0][:3])]
+    raise ValueError(f"no such command: {line}" + (f"; perhaps: {', '.join(close)}" if close else "; type help"))
+
+
+def typed_command(address: str, words: Sequence[str]) -> tuple[Command, list[Value]]:
+    """That command, and the words in the types it wants.
+
+    Raises ValueError.
+    """
+    command = COMMANDS.get(address) or COMMANDS.get(PREFIX + address)
+    if command is None:
+        raise ValueError(f"no command {address}; they are listed in docs/protocol.md")
+    wanted = command.wanted(len(words))
+    surplus = [Argument("surplus", "v")] * (len(words) - len(wanted))
+    return command, command.check(
+        [_typed(word, one.tag) for word, one in zip(words, [*wanted, *surplus], strict=False)]
+    )
+
+
+def _typed(word: str, tag: str) -> Value:
+    """The word as a number where one is wanted, or may be and it looks like one."""
+    if tag == "s" or (tag == "v" and not _NUMBER.fullmatch(word)):
+        return word
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            pass
+    return word
 
 
 def reference() -> str:

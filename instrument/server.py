@@ -39,6 +39,8 @@ class Call:
     received_at_s: float
     is_remote: bool = False
     """Whether it is done for another computer, wherever it came from."""
+    pedal: int = 0
+    """The pedal that asks, 1 being the first, rather than a program."""
 
 
 class PortInUse(OSError):

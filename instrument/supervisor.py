@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -21,8 +22,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from instrument import osc
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.midi import MidiPipeReader, MidiPorts
+from instrument.midi_in import MidiInputs
+from instrument.patch import parse_host_port
 from instrument.picture_stream import SECRET_VARIABLE
 
 log = logging.getLogger(__name__)
@@ -75,6 +79,9 @@ class Supervisor:
         self._is_quiet = is_quiet
         self._say = say
         self._midi = MidiPorts({})
+        self._inputs = MidiInputs(self._hear_midi)
+        family = socket.AF_INET6 if ":" in str(self._options.get("listen_host", "")) else socket.AF_INET
+        self._wire = socket.socket(family, socket.SOCK_DGRAM)
         self._reader: MidiPipeReader | None = None
         self._told: tuple[Mapping[str, Any], int | None] = ({}, None)
         self._stopping = threading.Event()
@@ -119,6 +126,7 @@ class Supervisor:
             if self._reader is not None:
                 self._reader.join(1.0)
             self._midi.close()
+            self._inputs.close()
         return exit_code
 
     def _start_engine(self) -> subprocess.Popen[bytes]:
@@ -127,7 +135,7 @@ class Supervisor:
         assert engine.stdout is not None
         if self._reader is not None:
             self._reader.join(1.0)  # what the last engine left sounding is released before the next one plays
-        self._reader = MidiPipeReader(engine.stdout, self._midi, other_lines=self._remember_session)
+        self._reader = MidiPipeReader(engine.stdout, self._midi, other_lines=self._hear_engine)
         return engine
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
@@ -186,20 +194,29 @@ class Supervisor:
         """Tells the engine how the MIDI ports fare and what was started again, whenever that changes."""
         ports = {name: (one.port, one.reason) for name, one in self._midi.status().items()}
         children = [one for one in (self.engine, self.trainer, self.console) if one is not None]
-        told = ({"midi": ports, "restarts": {one.name: one.restarts for one in children}}, self.engine.pid)
+        restarts = {one.name: one.restarts for one in children}
+        told = ({"midi": ports, "inputs": self._inputs.status(), "restarts": restarts}, self.engine.pid)
         if told != self._told:
             self._told = told
             self.engine.tell(json.dumps(told[0]))
 
-    def _remember_session(self, line: bytes) -> None:
-        """What the engine plays now, for the engine after it."""
+    def _hear_engine(self, line: bytes) -> None:
+        """What the engine plays now, for the engine after it, and which MIDI inputs it wants heard."""
         word, _, rest = line.partition(b" ")
-        if word == b"session":
-            self._has_played.set()
-            try:
+        try:
+            if word == b"session":
+                self._has_played.set()
                 self._options |= json.loads(rest)
-            except ValueError:
-                log.warning("the engine wrote %r", line)
+            elif word == b"inputs":
+                self._inputs.connect([str(name) for name in json.loads(rest)])
+        except (ValueError, TypeError):
+            log.warning("the engine wrote %r", line)
+
+    def _hear_midi(self, port: str, message: Sequence[int]) -> None:
+        """Passes what a pedal sends on to the engine, as a command."""
+        host, number = parse_host_port(self._engine_address())
+        with contextlib.suppress(OSError):  # such as an engine that is being started again
+            self._wire.sendto(osc.encode("/instrument/midi/in", (port, *message)), (host, number))
 
 
 class _Child:

@@ -8,20 +8,18 @@ import re
 import shlex
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from instrument.client import Client
 from instrument.patch import NO_CLASS, Patch, Route
 from instrument.project import Project
-from instrument.protocol import COMMANDS, SECTIONS, Argument, Command, Value
+from instrument.protocol import PREFIX, SECTIONS, Command, Value, parse_line
 from instrument.report import answer_text
 
-_PREFIX = "/instrument/"
 PROMPT_AGAIN_S = 0.3
 """How long a typed command may take before the next one can be typed."""
 _INDENT = " " * 6
 _TAG = re.compile(r":[ifsv]\b")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 
 
 def introduction(project: Project, patch: Patch, *, source: str, in_port: int) -> str:
@@ -70,54 +68,6 @@ def _route_words(route: Route) -> str:
     return f"{route.midi}{number} channel {route.channel + 1}"
 
 
-def parse_line(line: str) -> tuple[Command, list[Value]]:
-    """The command a typed line means, and its arguments.
-
-    Raises ValueError with what could be meant.
-    """
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise ValueError(f"{error} in: {line}") from None
-    if not words:
-        raise ValueError("nothing was typed; type help")
-    if words[0].startswith("/"):
-        return typed_command(words[0], words[1:])
-    for count in range(len(words), 0, -1):
-        address = _PREFIX + "/".join(words[:count])
-        if address in COMMANDS:
-            return typed_command(address, words[count:])
-    close = [name for name in command_words() if name.split()[0].startswith(words[0][:3])]
-    raise ValueError(f"no such command: {line}" + (f"; perhaps: {', '.join(close)}" if close else "; type help"))
-
-
-def typed_command(address: str, words: Sequence[str]) -> tuple[Command, list[Value]]:
-    """That command, and the words in the types it wants.
-
-    Raises ValueError.
-    """
-    command = COMMANDS.get(address) or COMMANDS.get(_PREFIX + address)
-    if command is None:
-        raise ValueError(f"no command {address}; they are listed in docs/protocol.md")
-    wanted = command.wanted(len(words))
-    surplus = [Argument("surplus", "v")] * (len(words) - len(wanted))
-    return command, command.check(
-        [_typed(word, one.tag) for word, one in zip(words, [*wanted, *surplus], strict=False)]
-    )
-
-
-def _typed(word: str, tag: str) -> Value:
-    """The word as a number where one is wanted, or may be and it looks like one."""
-    if tag == "s" or (tag == "v" and not _NUMBER.fullmatch(word)):
-        return word
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            pass
-    return word
-
-
 def command_words() -> list[str]:
     """Every command as it is typed."""
     return [_as_typed(row) for rows in _typed_sections().values() for row in rows]
@@ -142,7 +92,7 @@ def _typed_sections() -> dict[str, list[Command]]:
 
 
 def _as_typed(command: Command) -> str:
-    return command.address.removeprefix(_PREFIX).replace("/", " ")
+    return command.address.removeprefix(PREFIX).replace("/", " ")
 
 
 class LiveLine:

@@ -1,14 +1,18 @@
 """MIDI as real programs hear it: FluidSynth's sound, and every byte through JACK."""
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import Program
 from clients import (
     PATIENCE_S,
     Client,
@@ -165,3 +169,79 @@ def test_a_jack_server_killed_mid_run_is_noticed_survived_and_found_again(monkey
         with jack_server(name):
             sender.wait_for("found again instrument:synth")
             sender.wait_for("closed")
+
+
+KEYBOARD = """
+import sys, rtmidi
+out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="keyboard")
+out.open_virtual_port("keys")
+print("plugged in")
+for line in sys.stdin:
+    out.send_message(bytes.fromhex(line))
+"""
+"""A MIDI keyboard: plays each line that it is told."""
+
+PEDALS = """
+name = "Pedals"
+[listen]
+source = "osc"
+inputs = 2
+[[output]]
+name = "side"
+classes = ["left", "right"]
+[[pedal]]
+press = "record side left"
+midi = "cc"
+number = 64
+port = "keyboard"
+[[pedal]]
+press = "run toggle"
+"""
+
+
+@contextlib.contextmanager
+def keyboard() -> Iterator[Client]:
+    with Client([sys.executable, "-u", "-c", KEYBOARD]) as client:
+        client.wait_for("plugged in")
+        yield client
+
+
+@pytest.mark.usefixtures("jack")
+def test_a_real_keyboard_records_is_learned_and_is_found_again_when_it_was_unplugged(tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text(PEDALS, encoding="utf-8")
+
+    def recording() -> str:
+        return str(program.status()["recording"]["state"])
+
+    def heard_from() -> list[str]:
+        return [one["port"] for one in json.loads(str(program.ask("pedals")[0]))["ports"]]
+
+    with Program(tmp_path) as program:
+        wait_until(program.answers, "the engine")
+        with keyboard() as keys:
+            wait_until(lambda: heard_from() == ["keyboard:keys"], "the keyboard")
+            keys.say("b0 40 7f")
+            wait_until(lambda: recording() == "recording", "the take to begin")
+            keys.say("b0 40 00")
+            wait_until(lambda: recording() == "idle", "the take to end")
+
+            with ThreadPoolExecutor() as pool:
+                learning = pool.submit(program.ask, "pedal/learn", 2)
+                wait_until(lambda: "keyboard:keys" in heard_from() and len(heard_from()) == 2, "learning")
+                keys.say("90 24 64")
+                assert learning.result(PATIENCE_S) == ["note 36 ch 1 keyboard:keys"]
+            keys.say("80 24 00")
+            was_running = program.status()["running"]
+            keys.say("90 24 64")
+            wait_until(lambda: program.status()["running"] is not was_running, "the pedal")
+            keys.say("b0 40 7f")
+            wait_until(lambda: recording() == "recording", "another take")
+        wait_until(lambda: recording() == "idle", "the take of who was unplugged to end")
+        wait_until(lambda: heard_from() == ["", ""], "it to be gone")
+        program.kill("engine")
+        wait_until(program.answers, "another engine")
+        with keyboard() as keys:
+            wait_until(lambda: heard_from() == ["keyboard:keys"] * 2, "the keyboard again")
+            keys.say("b0 40 7f")
+            wait_until(lambda: recording() == "recording", "the take")
+    assert any("MIDI in: keyboard:keys is gone" in line for line in program.lines)

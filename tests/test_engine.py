@@ -607,3 +607,97 @@ def test_another_computer_chooses_no_source_and_no_file_outside_the_project(
 def test_what_is_no_command_for_others_is_refused(instrument: Playing, command: str) -> None:
     with pytest.raises(CommandFailed, match="no such command"):
         instrument.ask("remote", f"/instrument/{command}")
+
+
+PEDALS = """
+[[pedal]]
+press = "record side left"
+midi = "cc"
+number = 64
+port = "nano"
+[[pedal]]
+press = "source demo"
+midi = "note"
+number = 36
+[[pedal]]
+press = "run toggle"
+"""
+DOWN, UP = (0xB0, 64, 127), (0xB0, 64, 0)
+
+
+@pytest.fixture
+def pedalled(tmp_path: Path) -> Iterator[Playing]:
+    with playing(tmp_path / "project", NUMBERS_PATCH + PEDALS, has_trainer=False) as instrument:
+        yield instrument
+
+
+def test_a_pedal_records_while_it_is_held(pedalled: Playing) -> None:
+    assert pedalled.ask("midi/in", "nanoKEY", *DOWN) == [1]
+    assert pedalled.status()["recording"]["state"] == "recording"
+    pedalled.inputs(0.1, 0.2, count=12)
+    wait_until(lambda: pedalled.status()["recording"]["frames"] >= 12, "the numbers")
+    assert pedalled.ask("midi/in", "nanoKEY", *UP) == [1]
+    wait_until(lambda: [one["targets"] for one in pedalled.takes()] == [{"side": "left"}], "the take")
+
+
+def test_a_pedal_does_no_more_than_another_computer_may_and_says_why_not(pedalled: Playing) -> None:
+    pedalled.client.ask("/instrument/subscribe", "pedal")
+    pedalled.client.send("/instrument/midi/in", "Piano", 0x90, 36, 1)
+    told = [values for address, values in pedalled.client.messages(1.0) if address == "/instrument/pedal"]
+    assert told == [[2, "press", "source demo"], [2, "fail", "only programs on this computer may ask for this"]]
+
+
+def test_a_pedal_is_learned_by_pressing_it_and_kept_in_the_patch(pedalled: Playing, tmp_path: Path) -> None:
+    pedalled.client.send("/instrument/pedal/learn", 3)
+    wait_until(lambda: json.loads(str(pedalled.ask("pedals")[0]))["pedals"][2]["is_learning"], "learning")
+    learner = Client(port=pedalled.engine.server.address[1])
+    with learner:
+        learner.ask("/instrument/midi/in", "Pedal:Pedal MIDI 1 20:0", 0x91, 40, 100)
+    assert 'midi = "note"' in (tmp_path / "project" / "patch.toml").read_text("utf-8")
+    kept = pedalled.engine.patch.pedals[2]
+    assert (kept.midi, kept.number, kept.channel, kept.port) == ("note", 40, 1, "Pedal:Pedal MIDI 1")
+    was_running = pedalled.engine.is_running
+    pedalled.ask("midi/in", "Pedal:Pedal MIDI 1 24:0", 0x81, 40, 0)
+    assert pedalled.ask("midi/in", "Pedal:Pedal MIDI 1 24:0", 0x91, 40, 100) == [1]
+    assert pedalled.engine.is_running is not was_running
+
+
+def test_learning_that_is_ended_says_that_nothing_was_pressed(pedalled: Playing) -> None:
+    with pytest.raises(CommandFailed, match="nothing was pressed"):
+        pedalled.ask("pedal/learn", 1, 0)
+    with pytest.raises(CommandFailed, match="there are 3 pedals"):
+        pedalled.ask("pedal/learn", 4)
+
+
+def test_what_is_no_channel_message_is_refused(pedalled: Playing) -> None:
+    with pytest.raises(CommandFailed, match="no channel message"):
+        pedalled.ask("midi/in", "nano", 0xF8, 0)
+
+
+def test_one_command_begins_a_take_and_ends_it(instrument: Playing) -> None:
+    assert instrument.ask("record/toggle", "side", "left") == [1]
+    instrument.inputs(0.1, 0.2, count=12)
+    wait_until(lambda: instrument.status()["recording"]["frames"] >= 12, "the numbers")
+    assert instrument.ask("record/toggle", "side", "left") == [0]
+    wait_until(lambda: len(instrument.takes()) == 1, "the take")
+
+
+def test_a_series_records_take_after_take(instrument: Playing) -> None:
+    instrument.client.send("/instrument/record/series", 3, 0.0, 0.15, "side", "left")
+
+    def has_taken() -> bool:
+        instrument.inputs(0.1, 0.2, count=3)
+        return len(instrument.takes()) == 3
+
+    wait_until(has_taken, "three takes")
+    assert [one["targets"] for one in instrument.takes()] == [{"side": "left"}] * 3
+    wait_until(lambda: instrument.status()["recording"]["state"] == "idle", "the end")
+
+
+def test_a_series_that_is_told_to_stop_ends_for_good(instrument: Playing) -> None:
+    instrument.client.send("/instrument/record/series", 3, 60.0, 1.0, "side", "left")
+    wait_until(lambda: instrument.status()["recording"]["state"] == "counting in", "the count-in")
+    with pytest.raises(CommandFailed):
+        instrument.ask("record/stop")
+    assert instrument.status()["recording"]["state"] == "idle"
+    assert instrument.takes() == []

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from instrument.patch import Patch, PatchError, parse_host_port, parse_patch, read_patch, route_names
+from instrument.patch import Patch, PatchError, Pedal, parse_host_port, parse_patch, read_patch, route_names
 from instrument.projects import patch_names, patches_folder
 
 HEAD = """name = "Test"
@@ -167,3 +167,48 @@ def test_routes_are_called_by_their_name_their_address_or_their_midi_message() -
         {"midi": "program"},
     ]
     assert route_names(routes) == ["/lift", "/lift 2", "drum", "cc 74", "note 60 ch 2", "program"]
+
+
+PEDAL = """
+[[output]]
+name = "posture"
+classes = ["rest", "up"]
+[[pedal]]
+"""
+
+
+def pedal(text: str) -> Pedal:
+    return parse_patch(PEDAL + text, Path("patch.toml")).pedals[0]
+
+
+def test_a_pedal_that_records_ends_the_take_when_it_comes_up() -> None:
+    held = pedal('press = "record posture up"\nmidi = "cc"\nnumber = 64\nchannel = 16\nport = "nano"')
+    assert (held.press, held.release, held.name) == ("record posture up", "record stop", "record posture up")
+    assert (held.midi, held.number, held.channel, held.port) == ("cc", 64, 15, "nano")
+
+
+def test_a_pedal_may_wait_to_be_learned_and_do_nothing_when_it_comes_up() -> None:
+    tapped = pedal('name = "again"\npress = "scene next"')
+    assert (tapped.name, tapped.release, tapped.midi, tapped.channel) == ("again", "", "", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no 'press'"),
+        ('press = "recrd posture up"', "no such command: recrd posture up"),
+        ('press = "record posture"', "1 argument came"),
+        ('press = "undo"\nrelease = "what"', r"pedal\.1\.release: 'what'"),
+        ('press = "quit"', "a command of the performer's"),
+        ('press = "project open /"', "a command of the performer's"),
+        ('press = "remote /instrument/quit"', "a command of the performer's"),
+        ('press = "/wekinator/control/train"', "a command of the performer's"),
+        ('press = "undo"\nmidi = "knob"', "one of cc, note, program"),
+        ('press = "undo"\nnumber = 128', "a whole number 0..127"),
+        ('press = "undo"\nchannel = 0', "a whole number 1..16"),
+        ('press = "undo"\npedal = 1', "unknown 'pedal'"),
+    ],
+)
+def test_a_pedal_that_would_do_nothing_is_refused_with_what_is_allowed(text: str, reason: str) -> None:
+    with pytest.raises(PatchError, match=reason):
+        pedal(text)

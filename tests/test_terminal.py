@@ -5,8 +5,8 @@ import pytest
 from instrument.patch import Patch, parse_patch, read_patch
 from instrument.project import Project
 from instrument.projects import patches_folder
-from instrument.protocol import COMMANDS
-from instrument.terminal import LiveLine, command_words, help_text, introduction, next_steps, parse_line
+from instrument.protocol import COMMANDS, parse_line
+from instrument.terminal import LiveLine, command_words, help_text, introduction, next_steps
 
 
 def patch(text: str) -> Patch:
