@@ -114,7 +114,7 @@ def test_a_take_deleted_on_one_page_is_gone_from_the_other_and_comes_back_with_u
     one, other = (open_page(browser, program.url + "/teach") for _ in range(2))
     other.locator("[data-take='2']").wait_for()
     one.locator("[data-take='2']").click()
-    one.get_by_role("button", name="Delete").click()
+    one.locator("instrument-takes-strip").get_by_role("button", name="Delete").click()
     other.locator("[data-take='2']").wait_for(state="detached")
     other.get_by_role("button", name="Undo").click()
     one.locator("[data-take='2']").wait_for()
