@@ -228,7 +228,7 @@ def test_the_advice_on_badly_tracked_takes_deletes_them(page: "Page") -> None:
 
 def test_how_the_loss_fell_is_drawn_and_stays(page: "Page") -> None:
     page.get_by_role("button", name="Learn again").click()
-    loss = page.get_by_role("img", name="loss after")
+    loss = page.get_by_role("img", name="loss at step")
     loss.wait_for()
     page.get_by_role("button", name="Learn again").wait_for()
     page.locator("instrument-coaching [data-kind]").first.wait_for()
@@ -247,7 +247,8 @@ def test_what_was_taken_for_what_is_a_table_with_the_recall_of_each_class(page: 
     for row, name, counts in zip(rows.all(), told["classes"], told["confusion"], strict=True):
         assert name in row.get_by_role("rowheader").inner_text()
         cells = row.get_by_role("cell").all_inner_texts()
-        assert cells == [*map(str, counts), f"{int(100 * told['recall'][name])} %"]
+        right = told["recall"][name]
+        assert cells == [f"{100 if right == 1 else min(99, round(100 * right))} %", *map(str, counts)]
 
 
 def test_the_score_by_take_stands_before_the_one_by_frame_with_its_warning(page: "Page") -> None:

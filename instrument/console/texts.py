@@ -219,7 +219,7 @@ TEXTS: dict[str, str] = {
     "training_now": "Learning {output}",
     "training_studying": "Finding out how well it knows what it had not learned from",
     "training_outputs": "Which output is shown",
-    "training_loss": "loss after {steps} steps",
+    "training_loss": "loss at step {steps}",
     "training_apart": "on takes kept apart",
     "training_share": "{percent} %",
     "training_at_once": "Learned in one step: there is no curve.",

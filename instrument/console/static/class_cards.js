@@ -165,7 +165,7 @@ define("class-cards", (element) => {
       field,
       make("button", {}, t("card_add")),
     );
-    return make("section", { "aria-label": output.name }, make("div", { class: "value-top" }, make("h2", {}, output.name), add), make("div", { class: "cards" }, ...made));
+    return make("section", { "aria-label": output.name }, make("div", { class: "value-top" }, make("h2", {}, output.name), add), make("div", { class: "cards" }, ...made.map(celled)));
   };
 
   const onKeyDown = (event) => {
@@ -208,6 +208,12 @@ define("class-cards", (element) => {
     }),
   ];
 });
+
+// The card in a cell that tells its name how large it may be.
+function celled(card) {
+  const longest = Math.max(...card.dataset.name.split(/\s+/).map((word) => word.length));
+  return make("div", { class: "card-cell", style: `--letters: ${longest}` }, card);
+}
 
 // Whether the take teaches what the card records: the card's class, or (`wanted`) values of these outputs.
 function isShownBy(take, { output, name }, wanted) {

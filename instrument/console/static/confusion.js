@@ -3,36 +3,48 @@
 import { t } from "./live.js";
 import { make } from "./element.js";
 import { look } from "./accents.js";
+import { percentOf } from "./controls.js";
 
-// `byTake` as /instrument/coaching has it.
+const MOST_NAMED = 4;
+
+// `byTake` as /instrument/coaching has it. With many classes the columns have numbers, which stand before the rows' names.
 export function confusionTable(output, { classes, confusion, recall, of }) {
+  const isDense = classes.length > MOST_NAMED;
   const sign = (name) => {
     const { accent, mark } = look(output, name);
     return [make("span", { style: `color: ${accent}`, "aria-hidden": "true" }, mark), ` ${name}`];
   };
+  const above = (name, index) =>
+    isDense ? [make("span", { "aria-hidden": "true" }, String(index + 1)), make("span", { class: "unseen" }, name)] : sign(name);
   const head = make(
     "tr",
     {},
     make("td", {}),
-    ...classes.map((name) => make("th", { scope: "col", title: name }, ...sign(name))),
     make("th", { scope: "col", class: "recall" }, t("confusion_recall")),
+    ...classes.map((name, index) => make("th", { scope: "col", title: name }, ...above(name, index))),
   );
   const rows = confusion.map((counts, row) => {
     const total = counts.reduce((sum, one) => sum + one, 0) || 1;
     const cells = counts.map((count, column) => {
-      const share = count / total;
       const kind = row === column ? "right" : count ? "wrong" : "never";
-      return make("td", { class: kind, style: kind === "wrong" ? `--share: ${Math.max(15, Math.round(share * 70))}%` : false }, String(count));
+      const share = Math.max(15, Math.round((count / total) * 70));
+      return make("td", { class: kind, style: kind === "wrong" ? `--share: ${share}%` : false }, String(count));
     });
     const name = classes[row];
     return make(
       "tr",
       {},
-      make("th", { scope: "row", title: name }, ...sign(name)),
+      make("th", { scope: "row", title: name }, ...(isDense ? [`${row + 1} `] : []), ...sign(name)),
+      make("td", { class: "recall" }, `${percentOf(recall[name])} %`),
       ...cells,
-      make("td", { class: "recall" }, `${Math.floor(recall[name] * 100)} %`),
     );
   });
-  const table = make("table", { class: "confusion" }, make("caption", {}, t(`confusion_${of}`)), make("thead", {}, head), make("tbody", {}, ...rows));
+  const table = make(
+    "table",
+    { class: isDense ? "confusion dense" : "confusion" },
+    make("caption", {}, t(`confusion_${of}`)),
+    make("thead", {}, head),
+    make("tbody", {}, ...rows),
+  );
   return make("div", { class: "confusion-box", tabindex: 0, role: "region", "aria-label": t("confusion") }, table);
 }

@@ -23,3 +23,8 @@ export function shortNumber(value) {
 export function valueText({ low, high }, value) {
   return value.toFixed(Math.min(Math.max(2 - Math.floor(Math.log10(high - low)), 0), 6));
 }
+
+// A share in percent; 100 only where it is all.
+export function percentOf(share) {
+  return share === 1 ? 100 : Math.min(Math.round(share * 100), 99);
+}

@@ -2,6 +2,7 @@
 
 import { t } from "./live.js";
 import { make } from "./element.js";
+import { percentOf } from "./controls.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -11,7 +12,7 @@ export function lossCurve(rows, steps, isShare) {
   const scores = rows.filter(([, , score]) => score !== null && score >= 0).map(([step, , score]) => [step, score]);
   const losses = rows.map(([step, loss]) => [step, loss]);
   const last = (points) => points.at(-1)[1];
-  const score = scores.length && (isShare ? t("training_share", { percent: Math.round(last(scores) * 100) }) : last(scores).toFixed(3));
+  const score = scores.length && (isShare ? t("training_share", { percent: percentOf(last(scores)) }) : last(scores).toFixed(3));
   if (scores.length) element.append(one(scores, steps, isShare ? 1 : highest(scores), score, t("training_apart")));
   element.append(one(losses, steps, highest(losses), last(losses).toFixed(3), t("training_loss", { steps: losses.at(-1)[0] })));
   return element;

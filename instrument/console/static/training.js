@@ -5,6 +5,7 @@ import { live, t } from "./live.js";
 import { define, make } from "./element.js";
 import { outputs } from "./accents.js";
 import { confusionTable } from "./confusion.js";
+import { percentOf } from "./controls.js";
 import { lossCurve } from "./loss_curve.js";
 
 const DONE_MS = 1500;
@@ -30,7 +31,7 @@ define("training", (element) => {
   const scores = make("div", { class: "training-scores" });
   const curve = make("div", { class: "training-curve" });
   const matrix = make("div", { class: "training-matrix" });
-  element.append(make("div", { class: "training-top" }, make("h2", {}, t("training")), tabs, cancel, again), bar, said, scores, curve, matrix);
+  element.append(make("div", { class: "training-top" }, make("h2", {}, t("training")), tabs, cancel, again), bar, scores, curve, matrix, said);
 
   let lastAt = -Infinity;
   let chosen = null;
@@ -59,7 +60,8 @@ define("training", (element) => {
     const report = reports[chosen];
     const trainer = status?.trainer;
     const isTraining = Boolean(trainer?.training) || performance.now() - lastAt < DONE_MS;
-    cancel.hidden = bar.hidden = !isTraining;
+    cancel.hidden = !isTraining;
+    bar.style.visibility = isTraining ? "visible" : "hidden"; // what is below stays where it is
     again.hidden = isTraining;
     const [now, step, steps] = training ?? [];
     if (isTraining && steps) {
@@ -90,13 +92,13 @@ define("training", (element) => {
 
   const headline = (output, { by_take: byTake, by_frame: byFrame }) => {
     const isShare = byTake.accuracy !== undefined;
-    const figure = isShare ? t("training_share", { percent: Math.floor(byTake.accuracy * 100) }) : short(byTake.rmse);
+    const figure = isShare ? t("training_share", { percent: percentOf(byTake.accuracy) }) : short(byTake.rmse);
     const [low, high] = output?.range ?? [];
     const about = isShare ? t("score_takes") : t(byTake.split === "takes" ? "score_off_takes" : "score_off_blocks", { low, high });
     const made = [make("p", { class: "score" }, make("strong", {}, figure), make("span", {}, about))];
     if (!isShare) made.push(make("p", { class: "muted" }, t("score_mean", { value: short(byTake.of_the_mean) })));
     if (byFrame) {
-      const beside = isShare ? t("training_share", { percent: Math.floor(byFrame.accuracy * 100) }) : short(byFrame.rmse);
+      const beside = isShare ? t("training_share", { percent: percentOf(byFrame.accuracy) }) : short(byFrame.rmse);
       made.push(make("p", { class: "score-beside muted" }, make("b", {}, beside), ` ${t("score_frames")}; ${byFrame.warning}`));
     }
     return made;

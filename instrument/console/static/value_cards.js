@@ -34,7 +34,7 @@ export function valueCards(outputs, { targets, cardOf, say }) {
         const at = pair.lastIndexOf(" ");
         targets.set(pair.slice(0, at), Number(pair.slice(at + 1)));
       }
-      say(t("randomised", { values }));
+      say(t("randomised", { values: outputs.map((one) => `${one.name} ${valueText(one, targets.get(one.name))}`).join(", ") }));
     } catch (error) {
       say(error.message, true);
     }
