@@ -110,7 +110,7 @@ def test_a_take_is_played_back_in_the_cameras_place(page: "Page", program: Progr
     }""")
     page.locator("[data-take='6']").click()
     page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("window.played.length > 2 && window.played.at(-1) === null")
+    page.wait_for_function("window.played.length > 1 && window.played.at(-1) === null")
     assert page.evaluate("window.played[0]") == 6
 
 
