@@ -257,3 +257,44 @@ def test_nothing_of_the_map_sticks_out_of_the_window(browser: "Browser", piece: 
     page = open_map(browser, piece, width_px=size[0], height_px=size[1])
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     page.close()
+
+
+FOOT = "SoftStep:SoftStep MIDI 1 20:0"
+PRESS, RELEASE = (0x90, 36, 100), (0x80, 36, 0)
+
+
+def test_a_pedal_is_added_learned_by_pressing_it_and_seen_when_it_fires(browser: "Browser", piece: Piece) -> None:
+    page = open_map(browser, piece)
+    page.get_by_label("Does", exact=True).fill("record posture up")
+    page.get_by_role("button", name="Add, and learn it").click()
+    pedal = page.locator(".pedal")
+    pedal.get_by_text("Press it now").wait_for()
+    piece.program.ask("midi/in", FOOT, *PRESS)
+    pedal.get_by_text("note 36 ch 1").wait_for()
+    piece.says('port = "SoftStep:SoftStep MIDI 1"')
+    piece.program.ask("midi/in", FOOT, *RELEASE)
+
+    page.get_by_label("Does", exact=True).last.fill("scene recall verse")
+    page.get_by_label("Does", exact=True).last.press("Enter")
+    piece.says('press = "scene recall verse"')
+    stage = open_page(browser, piece.program.url)
+    stage.locator("instrument-camera-view[data-tracked=yes]").wait_for()
+    piece.program.ask("midi/in", FOOT, *PRESS)
+    for one in (page, stage):
+        one.get_by_role("status").get_by_text("The pedal could not: no scene 'verse'").wait_for()
+    page.get_by_role("alert").get_by_text("no scene 'verse'").wait_for()
+    piece.program.ask("midi/in", FOOT, *RELEASE)
+    piece.program.ask("patch/set", "pedal.1.press", "run toggle")
+    pedal.get_by_text("run toggle").wait_for()
+    piece.program.ask("midi/in", FOOT, *PRESS)
+    page.locator(".pedal.is-down").wait_for()
+    stage.get_by_role("status").get_by_text("run toggle").wait_for()
+    stage.close()
+    piece.program.ask("midi/in", FOOT, 0x90, 99, 100)
+    page.get_by_text("Heard note 99 ch 1 SoftStep").wait_for()
+    piece.program.ask("run", 1)
+
+    page.get_by_role("group", name="Pedals").get_by_role("button", name="Remove").click()
+    page.get_by_text("None yet. Say what one is to do").wait_for()
+    assert "[[pedal]]" not in piece.file.read_text(encoding="utf-8")
+    page.close()

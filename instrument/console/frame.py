@@ -39,6 +39,7 @@ def framed(page: Page, pages: Sequence[Page]) -> Callable[[], None]:
             panel("state-line")
             panel("sound-button")
             panel("panic-button")
+            panel("pedal-sign")
         with ui.element("main").props('id="content"').classes(f"page page-{page.title.lower()}"):
             page.build()
 

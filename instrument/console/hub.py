@@ -32,6 +32,7 @@ ALWAYS = (
     "training",
     "coaching",
     "recording",
+    "pedal",
     "changes",
 )
 """Topics that are small: subscribed to as long as a page is open. Pages ask for the others."""
@@ -48,13 +49,14 @@ ANSWER_S = 24 * 3600.0
 """A command such as a timed recording may take as long as it likes."""
 ASKED_ANEW = {
     "takes": ("takes", "status"),
-    "patch": ("status", "routes", "scenes", "takes"),
+    "patch": ("status", "routes", "scenes", "pedals", "takes"),
+    "pedals": ("pedals",),
     "routes": ("routes", "scenes", "status"),
     "models": ("status",),
     "running": ("status",),
 }
 """What is asked for when the engine says that something changed."""
-ASKED_FIRST = ("status", "routes", "scenes", "takes")
+ASKED_FIRST = ("status", "routes", "scenes", "pedals", "takes")
 REMOTE = "/instrument/remote"
 MOST_BYTES = 65507
 """Of a datagram."""
@@ -209,6 +211,9 @@ class Hub(asyncio.DatagramProtocol):
             case "training":
                 self._set("training", list(values))
                 self._draw(*values)
+            case "pedal":  # a moment, and nothing that a page which opens later should hear of
+                for viewer in self._viewers:
+                    viewer.state({"pedal": list(values)})
             case "changes":
                 self._due |= set(ASKED_ANEW.get(str(values[0]), ()))
                 if values[0] == "maps":
@@ -280,7 +285,7 @@ class Hub(asyncio.DatagramProtocol):
             if found["project"] != before.get("project"):
                 self._due.add("takes")
             if found["changes"] != before.get("changes"):  # what said so may have been lost on the way
-                self._due |= {"takes", "routes", "scenes"}
+                self._due |= {"takes", "routes", "scenes", "pedals"}
                 self._drawn_anew()
             if self.state.get("coaching") != found["coaching"]:
                 self._set("coaching", found["coaching"])
