@@ -485,7 +485,7 @@ class Engine:
         now_s = self.now_s()
         said = {name: ContinuousPrediction(value=value) for name, value in values.items()}
         shown = Prediction(frame_number=-1, captured_at_s=now_s, outputs=said, is_tracked=True)
-        self.outputs.send(self.desk.routes.update(shown, now_s))
+        self._send(self.desk.routes.update(shown, now_s))
         return values
 
     def panic(self) -> None:

@@ -701,3 +701,11 @@ def test_a_series_that_is_told_to_stop_ends_for_good(instrument: Playing) -> Non
         instrument.ask("record/stop")
     assert instrument.status()["recording"]["state"] == "idle"
     assert instrument.takes() == []
+
+
+def test_values_at_random_are_told_to_whoever_follows_what_is_sent(instrument: Playing) -> None:
+    instrument.ask("patch/add", "route", json.dumps({"from": "amount", "to": "page", "osc": "/pitch"}))
+    instrument.client.ask("/instrument/subscribe", "control")
+    instrument.client.send("/instrument/randomise")
+    told = (values[:2] for address, values in instrument.client.messages(5.0) if address == "/instrument/control")
+    assert ["page", "/pitch"] in told
