@@ -80,6 +80,16 @@ def test_a_take_is_heard_of_although_the_word_of_it_was_lost(tmp_path: Path) -> 
         with_hub(port_of(one), use)
 
 
+def test_pages_are_told_each_time_that_what_models_see_is_drawn_anew() -> None:
+    hub, viewer = Hub("127.0.0.1", free_udp_port()), Viewer()
+    hub.add(viewer)
+    viewer.due()
+    hub._take("changes", ("maps",))
+    assert json.loads(viewer.due()[0]) == {"state": {"maps": 1}}
+    hub._take("changes", ("maps",))
+    assert json.loads(viewer.due()[0]) == {"state": {"maps": 2}}
+
+
 def test_nothing_is_subscribed_to_while_no_page_is_open(tmp_path: Path) -> None:
     async def use(hub: Hub, viewer: Viewer) -> None:
         await wait_for(lambda: one.engine.telemetry.subscribers == 1, "the subscription")

@@ -104,3 +104,25 @@ def test_the_arrow_keys_go_through_the_takes_and_delete_deletes_with_undo(page: 
 def test_another_output_can_be_looked_at(page: "Page") -> None:
     page.get_by_label("Output that is shown").select_option("lift")
     page.locator(f"{PICTURE}[aria-label^='lift: 118 examples']").wait_for()
+
+
+def test_a_name_stands_where_its_region_has_most_room(page: "Page") -> None:
+    found = page.evaluate("""async () => {
+        const { roomiest } = await import("/static/contours.js");
+        const cells = Int16Array.from({ length: 40 * 20 }, (_, at) => (at % 40 < 10 ? -1 : at % 40 < 20 ? 0 : 1));
+        return roomiest(cells, 40, 20, [{ x: 0.9, y: 0.5 }]);
+    }""")
+    assert [one["index"] for one in found] == [1, 0]
+    assert 0.5 < found[0]["x"] < 0.85
+    assert 0.3 < found[1]["x"] < 0.45
+    assert all(0.2 < one["y"] < 0.8 for one in found)
+
+
+def test_movements_have_a_sentence_instead_of_a_picture(page: "Page") -> None:
+    page.evaluate("""async () => {
+        const { live } = await import("/static/live.js");
+        const output = { name: "swing", kind: "trigger", range: [0, 1], allowed: ["hit"], classes: [], model: null };
+        live.state.status = { ...live.state.status, outputs: [output] };
+        document.body.append(document.createElement("instrument-model-map"));
+    }""")
+    page.locator(".map-none", has_text="Movements have no such picture").first.wait_for()

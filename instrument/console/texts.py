@@ -258,7 +258,7 @@ TEXTS: dict[str, str] = {
     "map_said": "{examples} examples of {takes} takes; the ground is right for {percent} % of them",
     "map_limits": "Two dimensions out of many: the ground is what the model says of what is like the examples nearest "
     "to a place. The percentage is how often that is also what it says of an example that lies there.",
-    "map_old": "{examples} examples of {takes} takes, as they were; it is being drawn anew",
+    "map_old": "{examples} examples of {takes} takes, as the model before this one saw them",
     "map_takes": "{count} takes chosen",
     "map_take": "all of it recognised",
     "map_take_wrong": "{percent} % taken for something else",

@@ -7,7 +7,7 @@ import { look, outputs } from "./accents.js";
 import { contour, roomiest } from "./contours.js";
 
 const NONE = 255;
-const TRAIL = 24; // frames
+const TRAIL = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1 : 24; // frames
 const REACH_PX = 16;
 const BANDS = 4; // of a continuous output's range
 const MOST_NAMES = 24;
@@ -120,7 +120,11 @@ define("model-map", (element) => {
     }
     return best;
   };
-  canvas.addEventListener("pointermove", (event) => (canvas.style.cursor = nearest(event) ? "pointer" : ""));
+  canvas.addEventListener("pointermove", (event) => {
+    const point = nearest(event);
+    canvas.style.cursor = point ? "pointer" : "";
+    canvas.title = point ? t("take_number", { take: point.take }) : "";
+  });
   canvas.addEventListener("click", (event) => {
     const point = nearest(event);
     pick(point ? [point.take] : []);
@@ -285,13 +289,14 @@ function drawGround(context, width, height, map, picked) {
   context.imageSmoothingQuality = "high";
   context.drawImage(coloured(map, accents), 0, 0, width, height);
   context.lineWidth = 1.2;
+  const there = new Set(map.cells);
   map.names.forEach((_, index) => {
+    if (!there.has(index)) return;
     const path = contour(map.cells, map.columns, map.rows, map.isClass ? (cell) => cell === index : (cell) => cell > index, width, height);
     context.strokeStyle = `${accents[index]}99`;
     context.stroke(path);
   });
-  drawNames(context, width, height, map, accents);
-  const there = new Set((live.state.takes ?? []).map((take) => take.id));
+  const kept = new Set((live.state.takes ?? []).map((take) => take.id));
   const isPicking = [...picked].some((take) => map.takes.includes(take));
   const size = map.points.length > 600 ? 7 : map.points.length > 200 ? 9 : 11;
   context.textAlign = "center";
@@ -300,7 +305,7 @@ function drawGround(context, width, height, map, picked) {
   for (const point of map.points) {
     const { accent, mark } = map.look(point.shown);
     const [x, y] = [point.x * width, (1 - point.y) * height];
-    context.globalAlpha = !there.has(point.take) ? 0.12 : isPicking && !picked.has(point.take) ? 0.3 : 1;
+    context.globalAlpha = !kept.has(point.take) ? 0.12 : isPicking && !picked.has(point.take) ? 0.3 : 1;
     context.fillStyle = accent;
     if (map.isClass) {
       context.font = `${size}px Roboto, sans-serif`;
@@ -317,6 +322,7 @@ function drawGround(context, width, height, map, picked) {
     context.stroke();
   }
   context.globalAlpha = 1;
+  drawNames(context, width, height, map, accents);
 }
 
 // The regions as a small picture: how strong a colour is says how sure the model is.
@@ -339,17 +345,26 @@ function coloured(map, accents) {
   return small;
 }
 
-// Every region's name, where it has most room beside its points.
+// The regions' names, each where it has most room beside the points, as far as none covers another.
 function drawNames(context, width, height, map, accents) {
   context.font = "500 14px Roboto, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
+  context.lineJoin = "round";
+  context.lineWidth = 4;
+  context.strokeStyle = "#090b0db0";
+  const placed = [];
   for (const { index, x, y } of roomiest(map.cells, map.columns, map.rows, map.points).slice(0, MOST_NAMES)) {
     const text = map.isClass ? `${map.look(index).mark} ${map.names[index]}` : map.names[index];
     const half = context.measureText(text).width / 2 + 6;
-    if (2 * half > width) continue;
+    const places = [0, 16, -16].map((aside) => [within(x * width, half, width), within((1 - y) * height + aside, 12, height)]);
+    const isFree = (at) => !placed.some((one) => Math.abs(one.at[0] - at[0]) < one.half + half && Math.abs(one.at[1] - at[1]) < 16);
+    const at = places.find(isFree);
+    if (2 * half > width || !at) continue;
+    placed.push({ at, half });
+    context.strokeText(text, ...at);
     context.fillStyle = accents[index];
-    context.fillText(text, Math.min(Math.max(x * width, half), width - half), Math.min(Math.max((1 - y) * height, 12), height - 12));
+    context.fillText(text, ...at);
   }
 }
 
@@ -368,7 +383,7 @@ function drawPaths(context, width, height, map, picked) {
 }
 
 function drawLive(context, width, height, trail, { accent, mark, isThere }) {
-  const places = trail.map(([x, y]) => [Math.min(Math.max(x * width, 12), width - 12), Math.min(Math.max((1 - y) * height, 12), height - 12)]);
+  const places = trail.map(([x, y]) => [within(x * width, 12, width), within((1 - y) * height, 12, height)]);
   context.lineCap = "butt";
   for (let at = 1; at < places.length; at++) {
     context.globalAlpha = 0.75 * (at / places.length) ** 1.5;
@@ -393,6 +408,10 @@ function drawLive(context, width, height, trail, { accent, mark, isThere }) {
   context.textBaseline = "middle";
   context.fillText(mark, x, y + 0.5);
   context.globalAlpha = 1;
+}
+
+function within(at, edge, size) {
+  return Math.min(Math.max(at, edge), size - edge);
 }
 
 function disc(context, x, y, radius) {
