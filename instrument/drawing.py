@@ -48,6 +48,8 @@ def draw_project(folder: Path, training: ProjectTraining, is_cancelled: Callable
         model, file = training.models.get(name), Project(folder).model_map(name)
         if not isinstance(model, TrainedModel) or fits(model, patch, output := patch.output(name)) is not None:
             continue
+        if model.classes != dataset.classes:  # takes of other classes were recorded since it learned
+            continue
         if len(model.classes) >= NONE:
             file.unlink(missing_ok=True)
             continue

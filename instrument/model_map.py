@@ -101,9 +101,11 @@ def load_map(path: Path) -> ModelMap:
     try:
         if (size := path.stat().st_size) > _MOST_FILE_BYTES:
             raise ModelError(f"{path}: {size:,} bytes; allowed: {_MOST_FILE_BYTES:,}; train again")
-        with safetensors.safe_open(path, framework="numpy") as file:
-            described = json.loads((file.metadata() or {}).get("map", ""))
-            tensors = {name: file.get_tensor(name) for name in ("weights", "edges", "examples", "regions")}
+        content = path.read_bytes()
+        named = safetensors.numpy.load(content)
+        tensors = [named[name] for name in ("weights", "edges", "examples", "regions")]
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        described = json.loads(header["__metadata__"]["map"])
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; train again") from None
     except (OSError, safetensors.SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
@@ -111,7 +113,7 @@ def load_map(path: Path) -> ModelMap:
     if not isinstance(described, dict):
         raise ModelError(f"{path}: not a picture of a model; train again")
     fields = Fields(path, described)
-    weights, edges, examples, regions = tensors.values()
+    weights, edges, examples, regions = tensors
     names, classes = fields.texts("feature_names"), fields.texts("classes")
     take_ids, least = described.get("takes"), described.get("least_familiarity")
     if not isinstance(take_ids, list) or not all(type(one) is int and 0 <= one < 1 << 31 for one in take_ids):
@@ -119,8 +121,9 @@ def load_map(path: Path) -> ModelMap:
     is_sound = (
         (weights.dtype, weights.shape) == (np.float32, (len(names), 2))
         and (edges.dtype, edges.shape) == (np.float32, (3, 2))
-        and (examples.dtype, examples.ndim, examples.shape[-1]) == (np.uint8, 2, _EXAMPLE.itemsize)
-        and (regions.dtype, regions.ndim, regions.shape[-1]) == (np.uint8, 3, 2)
+        and (examples.dtype, examples.ndim, examples.shape[1:]) == (np.uint8, 2, (_EXAMPLE.itemsize,))
+        and (regions.dtype, regions.ndim, regions.shape[2:]) == (np.uint8, 3, (2,))
+        and regions.size > 0
         and len(classes) < NONE
         and bool(np.isfinite(weights).all() and np.isfinite(edges).all() and (edges[1] < edges[2]).all())
     )
@@ -176,6 +179,8 @@ def answer(path: Path, patch: Patch, output: Output) -> list[Value]:
     text = json.dumps(described, ensure_ascii=False, separators=(",", ":"))
     room = _MOST_ANSWER_BYTES - len(text.encode()) - weights.nbytes - drawn.regions.nbytes
     if room < 0:
-        raise NoMap(f"output '{output.name}': a picture of {len(place)} features is too large to send")
+        raise NoMap(
+            f"output '{output.name}': a picture of {len(place)} features and {len(drawn.take_ids)} takes is too large"
+        )
     every = max(1, -(-drawn.examples.nbytes // max(room, 1)))
     return [text, weights.tobytes(), drawn.examples[::every].tobytes(), drawn.regions.tobytes()]

@@ -187,3 +187,15 @@ def test_a_model_that_the_patch_does_not_play_is_not_drawn(tmp_path: Path) -> No
     )
     draw_project(tmp_path, training, lambda: False)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_model_that_learned_other_classes_than_are_shown_now_is_not_drawn(tmp_path: Path) -> None:
+    training = ProjectTraining(
+        models={"side": trained(PATCH, THREE)},
+        refused={},
+        seconds=0.0,
+        datasets={"side": dataset(["left", "down", "right", "up"])},
+        patch=PATCH,
+    )
+    draw_project(tmp_path, training, lambda: False)
+    assert not (tmp_path / "models").exists()

@@ -104,7 +104,9 @@ def _with(file: Path, tensors: dict[str, Any] | None = None, described: dict[str
         {"edges": np.zeros((3, 2), dtype=np.float32)},
         {"examples": np.zeros((4, 7), dtype=np.uint8)},
         {"examples": np.full((4, 8), 255, dtype=np.uint8)},
+        {"examples": np.zeros((), dtype=np.uint8)},
         {"regions": np.zeros((72, 96), dtype=np.uint8)},
+        {"regions": np.zeros((0, 0, 2), dtype=np.uint8)},
     ],
 )
 def test_a_picture_whose_parts_do_not_fit_is_refused(tmp_path: Path, tensors: dict[str, Any]) -> None:
@@ -164,7 +166,7 @@ def test_of_very_many_examples_as_many_are_sent_as_fit_into_a_datagram(tmp_path:
 def test_more_features_than_fit_are_refused_in_words(tmp_path: Path) -> None:
     patch = patch_of(PATCH.replace("inputs = 4", "inputs = 9000"))
     save_map(drawn(patch=patch), tmp_path / "a")
-    with pytest.raises(NoMap, match="9000 features is too large"):
+    with pytest.raises(NoMap, match="9000 features and 2 takes is too large"):
         answer(tmp_path / "a", patch, patch.outputs[0])
 
 
