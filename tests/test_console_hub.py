@@ -67,6 +67,28 @@ def test_takes_that_somebody_else_records_are_seen_without_asking(tmp_path: Path
         with_hub(port_of(one), use)
 
 
+def test_what_a_training_reports_becomes_a_curve_for_each_output(tmp_path: Path) -> None:
+    async def use(hub: Hub, viewer: Viewer) -> None:
+        await wait_for(lambda: hub.state["engine"] == "here", "the engine")
+        await asyncio.to_thread(one.teach_sides)
+        await wait_for(lambda: "side" in hub.state.get("coaching", {}), "the end of the training")
+        curve = hub.state["curves"]["side"]
+        told = hub.state["coaching"]["side"]["curve"]
+        assert [row[0] for row in curve["rows"]] == [row[0] for row in told]
+        assert curve["rows"][-1][0] == curve["steps"]
+        assert curve["rows"][-1][1] == pytest.approx(told[-1][1], abs=1e-4)
+
+    with playing(tmp_path / "played") as one:
+        with_hub(port_of(one), use)
+
+
+def test_an_earlier_step_begins_another_curve() -> None:
+    hub = Hub("127.0.0.1", free_udp_port())
+    for step in (1, 50, 100, 1, 50):
+        hub._take("training", ("side", step, 100, 0.5, -1.0))
+    assert [row[0] for row in hub.state["curves"]["side"]["rows"]] == [1, 50]
+
+
 def test_a_take_is_heard_of_although_the_word_of_it_was_lost(tmp_path: Path) -> None:
     async def use(hub: Hub, viewer: Viewer) -> None:
         await wait_for(lambda: hub.state.get("takes") == [] and hub.state["engine"] == "here", "the state")

@@ -275,6 +275,17 @@ def two_values(program: Program) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_values")
+def test_an_output_that_nobody_has_taught_is_recorded_from_its_advice(page: "Page", program: Program) -> None:
+    program.ask("train")
+    refused = page.locator("[data-kind=refused]", has_text="spread")
+    refused.get_by_role("button", name="Record 100").click()
+    page.locator(".count-in").wait_for()
+    assert page.get_by_label("What to teach spread").input_value() == "100"
+    page.keyboard.press("Escape")
+    page.get_by_text("Stopped; 0 new").wait_for()
+
+
+@pytest.mark.usefixtures("two_values")
 def test_two_continuous_outputs_are_set_on_a_pad_with_the_arrow_keys_and_recorded(
     page: "Page", program: Program
 ) -> None:

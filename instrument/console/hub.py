@@ -210,7 +210,7 @@ class Hub(asyncio.DatagramProtocol):
                 self._set("coaching", json.loads(str(values[0])))
             case "training":
                 self._set("training", list(values))
-                self._draw(*values)
+                self._add_point(*values)
             case "pedal":  # a moment, and nothing that a page which opens later should hear of
                 for viewer in self._viewers:
                     viewer.state({"pedal": list(values)})
@@ -221,7 +221,7 @@ class Hub(asyncio.DatagramProtocol):
             case _:
                 self._set(topic, list(values))
 
-    def _draw(self, output: Value, step: Value, steps: Value, loss: Value, validation: Value) -> None:
+    def _add_point(self, output: Value, step: Value, steps: Value, loss: Value, validation: Value) -> None:
         """One more point of a curve; an earlier step than the last begins another."""
         rows = self._curves.get(str(output), {"rows": []})["rows"]
         if rows and rows[-1][0] >= int(step):
@@ -284,6 +284,9 @@ class Hub(asyncio.DatagramProtocol):
             before = self.state.get("status", {})
             if found["project"] != before.get("project"):
                 self._due.add("takes")
+                if before:  # what another project's training reported
+                    self._curves = {}
+                    self._set("curves", {})
             if found["changes"] != before.get("changes"):  # what said so may have been lost on the way
                 self._due |= {"takes", "routes", "scenes", "pedals"}
                 self._drawn_anew()

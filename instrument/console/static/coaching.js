@@ -45,12 +45,16 @@ define("coaching", (element) => {
     const number = outputs().findIndex((one) => one.name === output) + 1;
     return key(t("coaching_network"), () => ask(["/instrument/patch/set", `output.${number}.learner`, "network"], ["/instrument/train"]));
   };
-  // The classes nobody has shown yet, of all outputs or of that one.
+  // The classes, and ends of ranges, that nobody has shown yet: of that output, or of all if there is none of that name.
   const missing = (output) => {
-    const taught = (live.state.takes ?? []).flatMap((take) => Object.entries(take.targets).map((pair) => pair.join(" ")));
-    const all = outputs().filter((one) => one.shown && (!output || one.name === output));
-    const names = all.flatMap((one) => one.shown.map(({ name }) => [one.name, name]));
-    return names.filter((pair) => !taught.includes(pair.join(" "))).slice(0, MOST_MISSING);
+    const takes = (live.state.takes ?? []).filter((take) => take.kind === "take");
+    const known = outputs().filter((one) => one.name === output);
+    const all = (known.length ? known : outputs()).flatMap(({ name, shown, low, high }) =>
+      shown
+        ? shown.map((one) => [name, one.name]).filter(([, what]) => !takes.some((take) => String(take.targets[name]) === what))
+        : [low, high].map((end) => [name, end]).filter(() => !takes.some((take) => name in take.targets)),
+    );
+    return all.slice(0, MOST_MISSING);
   };
 
   const doing = (output, { kind, evidence }, isLast) => {
@@ -72,8 +76,8 @@ define("coaching", (element) => {
       case "slow":
         return [useNetwork(output)];
       case "refused": {
-        const isKnown = outputs().some((one) => one.name === output);
-        return [...missing(isKnown ? output : null).map(([of, what]) => record(of, what)), train()];
+        const keys = missing(output).map(([of, what]) => record(of, what));
+        return keys.length ? keys : [train()];
       }
       case "ready":
         return isLast ? [make("a", { class: "key", href: "/" }, t("coaching_stage"))] : [];
