@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 Report = Callable[[str], None]
 """Takes one line for the person who waits."""
@@ -151,15 +153,60 @@ def run_pip(
     cwd: Path | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> None:
-    """Runs that Python's pip, its progress going straight to the terminal; `settings` join its environment.
+    """Runs that Python's pip, how far it is going to the terminal; `settings` join its environment.
 
-    Raises AssetError with one line that says why it failed and what to do.
+    Raises AssetError with one line that says why it failed and what to do; what pip said of it goes to stderr whole.
     """
     environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"} | dict(settings or {})
     command = [str(python), "-m", "pip", *arguments]
-    run = subprocess.run(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
+    progress = PipProgress()
+    with tempfile.TemporaryFile() as errors:  # a second pipe could fill up while the first is read
+        with subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", errors="replace"
+        ) as run:
+            assert run.stdout is not None
+            for line in run.stdout:
+                progress.hear(line)
+        progress.end()
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
     if run.returncode != 0:
-        raise AssetError(f"{doing} failed: {why_pip_failed(run.stderr)}")
+        print(said, end="", file=sys.stderr, flush=True)
+        raise AssetError(f"{doing} failed: {why_pip_failed(said)}")
+
+
+class PipProgress:
+    """What pip writes, as one line that says how far it is."""
+
+    def __init__(self, terminal: TextIO | None = None) -> None:
+        self._terminal = terminal or sys.stdout
+        self._count = 0
+        self._width = 0
+
+    def hear(self, line: str) -> None:
+        word, _, rest = line.strip().partition(" ")
+        if word == "Collecting":
+            self._count += 1
+            self._show(f"package {self._count}: {_PACKAGE.match(rest)[0]}")  # type: ignore[index]
+        elif word == "Downloading" and ".metadata" not in rest:
+            file, _, size = rest.rpartition("/")[2].partition(" ")
+            self._show(f"package {self._count}: {file.partition('-')[0]} {size}".rstrip())
+        elif line.startswith("Installing collected packages: "):
+            self._show(f"installing {line.count(',') + 1} packages")
+
+    def end(self) -> None:
+        self._show("")
+
+    def _show(self, text: str) -> None:
+        """In place of what was there; nothing where that cannot be, as in a file."""
+        if self._terminal.isatty():
+            text = f"  {text}"[: shutil.get_terminal_size().columns - 1]
+            self._terminal.write("\r" + text.ljust(self._width) + ("\r" if not text.strip() else ""))
+            self._terminal.flush()
+            self._width = len(text)
+
+
+_PACKAGE = re.compile(r"[\w.-]*")
 
 
 def why_pip_failed(stderr: str) -> str:

@@ -117,6 +117,7 @@ def play(
     from instrument.logs import set_up_logging
     from instrument.patch import PatchError, parse_host_port, read_patch
     from instrument.projects import ProjectError, find_project
+    from instrument.server import PortInUse, check_port
     from instrument.supervisor import ConsoleOptions, Supervisor
     from instrument.terminal import introduction, next_steps
 
@@ -155,6 +156,10 @@ def play(
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: supervisor.stop())
+    try:
+        check_port(listen, in_port)
+    except PortInUse as error:  # said before anything that looks like playing
+        _fail(error)
     typer.echo(introduction(found, patch, source=source or patch.listen.source, in_port=in_port))
     if is_interactive:
         typer.echo(next_steps(patch))

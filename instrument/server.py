@@ -165,6 +165,11 @@ class Server:
             self._logged_at_s = now_s
 
 
+def check_port(host: str, port: int) -> None:
+    """Raises PortInUse when a server could not listen there now."""
+    _bind(host, port).close()
+
+
 def _bind(host: str, port: int) -> socket.socket:
     receiver = None
     try:

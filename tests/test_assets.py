@@ -1,5 +1,7 @@
 import hashlib
+import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -206,3 +208,53 @@ def _first_pictures(video, count):
         assert is_read
         small = cv2.resize(picture_bgr, (640, 360), interpolation=cv2.INTER_AREA)
         yield mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+PIP = """Obtaining file:///home/me/instrument
+  Installing build dependencies: started
+Collecting numpy>=1.26 (from instrument==0.1.0)
+  Downloading numpy-2.1.0-cp311-cp311-linux_x86_64.whl.metadata (62 kB)
+Collecting opencv-contrib-python (from mediapipe)
+  Downloading https://files.example/ab/opencv_contrib_python-4.11-cp37-abi3-linux.whl (65.1 MB)
+Requirement already satisfied: pip in ./.venv
+Installing collected packages: numpy, opencv-contrib-python, instrument
+Successfully installed instrument-0.1.0
+"""
+
+
+def test_pip_becomes_one_line_that_says_how_far_it_is():
+    terminal = Terminal()
+    progress = assets.PipProgress(terminal)
+    for line in PIP.splitlines(keepends=True):
+        progress.hear(line)
+    progress.end()
+    assert "\n" not in terminal.getvalue()
+    assert [text.strip() for text in terminal.getvalue().split("\r") if text.strip()] == [
+        "package 1: numpy",
+        "package 2: opencv-contrib-python",
+        "package 2: opencv_contrib_python (65.1 MB)",
+        "installing 3 packages",
+    ]
+
+
+def test_pip_says_nothing_into_a_file():
+    log = io.StringIO()
+    progress = assets.PipProgress(log)
+    for line in PIP.splitlines(keepends=True):
+        progress.hear(line)
+    progress.end()
+    assert log.getvalue() == ""
+
+
+def test_what_pip_says_of_a_failure_is_kept_whole(capfd):
+    with pytest.raises(assets.AssetError, match="installing failed: pip says: "):
+        assets.run_pip(sys.executable, ["install", "--no-index", "no-such-package-at-all"], doing="installing")
+    said = capfd.readouterr()
+    assert "Could not find a version" in said.err
+    assert "No matching distribution found" in said.err
+    assert said.out == ""

@@ -162,6 +162,7 @@ def test_a_port_in_use_ends_the_program_with_the_reason(program: Program, tmp_pa
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
     assert second.returncode != 0
     assert f"port {program.port} is in use by" in second.stderr
+    assert second.stdout == ""
     assert "Traceback" not in second.stderr
 
 
