@@ -142,11 +142,12 @@ def _axes(means: Floats, variances: Floats, before: Floats | None) -> Floats:
     if sizes[0] < 1e-6:
         differing = differing[:, :0]
     if differing.shape[1] > 1:
-        turned = means @ differing
-        axes = _held_apart(turned, None)
+        one, other = np.triu_indices(len(means), 1)
+        apart = (means[one] - means[other]) @ differing
+        axes = _held_apart(apart, None)
         if before is not None:
-            stayed = _held_apart(turned, differing.T @ before)
-            if _crowding(turned, stayed) <= _AS_GOOD * _crowding(turned, axes):
+            stayed = _held_apart(apart, differing.T @ before)
+            if _crowding(apart, stayed) <= _AS_GOOD * _crowding(apart, axes):
                 axes = stayed
         return np.asarray(differing @ axes)
     found = [*differing.T]
@@ -172,15 +173,13 @@ def _at_right_angles(direction: Floats, others: list[Floats]) -> Floats:
     return direction / left if left > 0.1 * size else np.zeros_like(direction)
 
 
-def _held_apart(means: Floats, start: Floats | None) -> Floats:
-    """(q, 2): the directions at right angles in which means (C, q) crowd least, looked for from `start` (q, 2)."""
-    one, other = np.triu_indices(len(means), 1)
-    apart = means[one] - means[other]
+def _held_apart(apart: Floats, start: Floats | None) -> Floats:
+    """(q, 2): the directions at right angles in which pairs `apart` by that (P, q) crowd least, beginning at `start`."""
     if start is None:
         nearness = np.square(apart).sum(axis=1, keepdims=True) + 1e-12
         start = np.linalg.svd(apart / nearness, full_matrices=False)[2][:2].T
     axes = np.linalg.qr(start)[0]
-    least, step = _crowding(means, axes), 0.1
+    least, step = _crowding(apart, axes), 0.1
     scale = float(np.square(apart).sum(axis=1).mean())
     for _ in range(_STEPS):
         shown = apart @ axes
@@ -190,7 +189,7 @@ def _held_apart(means: Floats, start: Floats | None) -> Floats:
         if steepness == 0.0 or step < 1e-5:
             break
         tried = np.linalg.qr(axes - step * slope / steepness)[0]
-        crowding = _crowding(means, tried)
+        crowding = _crowding(apart, tried)
         if crowding < least:
             axes, least, step = tried, crowding, 1.2 * step
         else:
@@ -198,10 +197,8 @@ def _held_apart(means: Floats, start: Floats | None) -> Floats:
     return np.asarray(axes)
 
 
-def _crowding(means: Floats, axes: Floats) -> float:
-    """How near to each other means are in the picture: the mean inverse square of their distances."""
-    one, other = np.triu_indices(len(means), 1)
-    apart = means[one] - means[other]
+def _crowding(apart: Floats, axes: Floats) -> float:
+    """How near to each other such pairs (P, q) are in the picture: the mean inverse square of their distances."""
     scale = float(np.square(apart).sum(axis=1).mean())
     return float((scale / (np.square(apart @ axes).sum(axis=1) + 1e-3 * scale)).mean())
 
