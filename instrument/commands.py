@@ -28,7 +28,7 @@ from instrument.model_map import answer as map_answer
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
-from instrument.patch_edit import add_table, remove_value, save_scene, set_value
+from instrument.patch_edit import add_table, remove_value, save_scene, set_value, set_values
 from instrument.pedals import Step, Stroke
 from instrument.projects import new_project, patch_names
 from instrument.protocol import COMMANDS, Value, parse_line
@@ -208,10 +208,10 @@ class Commands:
             log.info("patch.toml was changed, and plays")
 
     def patch_set(self, key: str, value: str | float | int, *more: str | float | int) -> Answer:
-        text, pairs = self._patch_text(), (key, value, *more)
-        for one, to in zip(map(str, pairs[::2]), pairs[1::2], strict=True):
-            text = set_value(text, one, _as_typed(to))
-        self._change_patch(text, edit=" ".join(map(str, pairs[::2])))
+        pairs = (key, value, *more)
+        keys = [str(one) for one in pairs[::2]]
+        text = set_values(self._patch_text(), zip(keys, map(_as_typed, pairs[1::2]), strict=True))
+        self._change_patch(text, edit=" ".join(keys))
         return None
 
     def patch_remove(self, key: str) -> Answer:
@@ -368,17 +368,11 @@ class Commands:
             if stroke is None:
                 self.fail(call, "nothing was pressed")
                 return
-            name, text = plain_port(port), self._patch_text()
-            learned: dict[str, str | int] = {
-                "port": name,
-                "midi": stroke.midi,
-                "channel": stroke.channel + 1,
-                "number": stroke.number,
-            }
+            name = plain_port(port)
+            heard = (("port", name), ("midi", stroke.midi), ("channel", stroke.channel + 1), ("number", stroke.number))
             try:
-                for key, value in learned.items():
-                    text = set_value(text, f"pedal.{number}.{key}", value)
-                self._change_patch(text)
+                pairs = [(f"pedal.{number}.{key}", value) for key, value in heard]
+                self._change_patch(set_values(self._patch_text(), pairs))
             except _REFUSALS as error:
                 self.fail(call, str(error))
             else:

@@ -4,6 +4,7 @@ Gives new text and checks nothing of its meaning: that is what `parse_patch` is 
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import tomlkit
@@ -16,15 +17,30 @@ from instrument.patch import route_names
 _ARRAYS = ("output", "route", "scene", "pedal")
 
 
-def set_value(text: str, key: str, value: str | float | int | list[str] | list[int]) -> str:
-    """The text with that value set. Keys are written `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
+TomlValue = str | float | int | list[str] | list[int]
+
+
+def set_value(text: str, key: str, value: TomlValue) -> str:
+    """The text with that value set, as `set_values` does it."""
+    return set_values(text, [(key, value)])
+
+
+def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]]) -> str:
+    """The text with each of those values set at its key: `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
 
     Text `true` and `false` become booleans, text that starts with [ is a list as JSON, and with an empty
     text the value is as if it had never been set. Scenes go on
     naming a route whose name changes with it. Raises ValueError for a key that leads nowhere.
     """
-    document = _parse(text)
-    names = _names(document)
+    document = _parse(text)  # which takes longest
+    for key, value in pairs:
+        names = _names(document)
+        _set(document, key, value)
+        _rename(document, names)
+    return tomlkit.dumps(document)
+
+
+def _set(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:
     *path, last = key.split(".")
     place: Any = _walk(document, path, key, is_made=True)
     if isinstance(value, str) and (value in ("true", "false") or value.startswith("[")):
@@ -45,8 +61,6 @@ def set_value(text: str, key: str, value: str | float | int | list[str] | list[i
             place.pop(last, None)
         else:
             place[last] = value
-    _rename(document, names)
-    return tomlkit.dumps(document)
 
 
 def remove_value(text: str, key: str) -> str:

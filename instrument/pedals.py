@@ -57,6 +57,21 @@ def stroke_of(message: Sequence[int]) -> Stroke | None:
     return None
 
 
+class Strokes:
+    """Lets strokes through: of a controller that moves all the time, only where it goes down or comes up."""
+
+    def __init__(self) -> None:
+        self._was_down: dict[tuple[str, int, int], bool] = {}
+
+    def is_new(self, port: str, message: Sequence[int]) -> bool:
+        stroke = stroke_of(message)
+        if stroke is None or stroke.midi != "cc":
+            return stroke is not None
+        key = (port, stroke.channel, stroke.number)
+        was_down, self._was_down[key] = self._was_down.get(key), stroke.is_down
+        return stroke.is_down != was_down
+
+
 class Pedals:
     """The pedals of one patch, which of them are down, and the one that is being learned."""
 

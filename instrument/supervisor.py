@@ -27,6 +27,7 @@ from instrument.engine_process import EXIT_CANNOT_START
 from instrument.midi import MidiPipeReader, MidiPorts
 from instrument.midi_in import MidiInputs
 from instrument.patch import parse_host_port
+from instrument.pedals import Strokes
 from instrument.picture_stream import SECRET_VARIABLE
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Supervisor:
         self._say = say
         self._midi = MidiPorts({})
         self._inputs = MidiInputs(self._hear_midi)
+        self._strokes = Strokes()
         family = socket.AF_INET6 if ":" in str(self._options.get("listen_host", "")) else socket.AF_INET
         self._wire = socket.socket(family, socket.SOCK_DGRAM)
         self._reader: MidiPipeReader | None = None
@@ -198,6 +200,7 @@ class Supervisor:
         told = ({"midi": ports, "inputs": self._inputs.status(), "restarts": restarts}, self.engine.pid)
         if told != self._told:
             self._told = told
+            self._strokes = Strokes()  # a pedal that was down may have come up unheard
             self.engine.tell(json.dumps(told[0]))
 
     def _hear_engine(self, line: bytes) -> None:
@@ -214,6 +217,8 @@ class Supervisor:
 
     def _hear_midi(self, port: str, message: Sequence[int]) -> None:
         """Passes what a pedal sends on to the engine, as a command."""
+        if not self._strokes.is_new(port, message):
+            return
         host, number = parse_host_port(self._engine_address())
         with contextlib.suppress(OSError):  # such as an engine that is being started again
             self._wire.sendto(osc.encode("/instrument/midi/in", (port, *message)), (host, number))

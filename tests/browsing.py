@@ -120,7 +120,8 @@ class Program:
     def answers(self) -> bool:
         """Whether the engine answers yet."""
         try:
-            return bool(self.ask("ping"))
+            with Client(port=self.port) as client:  # what an engine that dies has taken in is never answered
+                return bool(client.ask("/instrument/ping", timeout_s=1.0))
         except (NoAnswer, ConnectionError):
             return False
 

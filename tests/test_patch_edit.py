@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from instrument.patch import parse_patch
-from instrument.patch_edit import add_table, remove_value, save_scene, set_value
+from instrument.patch_edit import TomlValue, add_table, remove_value, save_scene, set_value, set_values
 
 TEXT = """# my patch
 name = "Test"
@@ -132,3 +132,15 @@ def test_what_a_route_does_when_lost_is_set_where_nothing_was() -> None:
 def test_an_empty_text_takes_a_value_out() -> None:
     assert set_value(TEXT, "route.1.range", "") == TEXT.replace("range = [0, 10]\n", "")
     assert set_value(TEXT, "route.1.name", "") == TEXT
+
+
+def test_several_values_are_set_at_once_as_one_after_the_other() -> None:
+    pairs: list[tuple[str, TomlValue]] = [
+        ("route.1.name", "one"),
+        ("features.body", "upper"),
+        ("features.mirror", "true"),
+    ]
+    after = TEXT
+    for key, value in pairs:
+        after = set_value(after, key, value)
+    assert set_values(TEXT, pairs) == after

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from instrument.patch import Patch, Pedal
-from instrument.pedals import Pedals, Step, Stroke, stroke_of
+from instrument.pedals import Pedals, Step, Stroke, Strokes, stroke_of
 
 PEDALS = (
     Pedal(name="hold", press="record posture up", release="record stop", midi="cc", number=64, port="nano"),
@@ -140,3 +140,12 @@ def test_channels_count_from_1_where_people_see_them(board: Board) -> None:
     assert stroke is not None
     assert stroke.words == "note 36 ch 16"
     assert [row["channel"] for row in board.pedals.described()["pedals"]] == [None, 1, None, None]
+
+
+def test_of_a_controller_that_moves_all_the_time_only_its_strokes_are_let_through() -> None:
+    strokes = Strokes()
+    way = [(0xB0, 64, value) for value in (0, 10, 63, 64, 90, 127, 100, 63, 20, 0)]
+    assert [message[2] for message in way if strokes.is_new(NANO, message)] == [0, 64, 63]
+    assert strokes.is_new("Piano", (0xB0, 64, 0))
+    assert not strokes.is_new(NANO, (0xE0, 0, 64))
+    assert all(strokes.is_new(NANO, (0x90, 36, 100)) for _ in range(2))
