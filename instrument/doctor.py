@@ -146,7 +146,11 @@ def check_midi() -> Check:
     if not systems:
         advice = "connect or load one (Linux: `sudo modprobe snd-seq`, or start JACK); OSC is not affected"
         return Check(name=name, state="warning", found="no MIDI system is running", advice=advice)
-    found = "; ".join(f"{system}: {', '.join(ports) or 'no ports yet'}" for system, ports in systems)
+    found = "; ".join(
+        f"{system}: {', '.join(outputs) or 'no ports yet'}"
+        + (f", pedals and keys: {', '.join(inputs)}" if inputs else "")
+        for system, outputs, inputs in systems
+    )
     return Check(name=name, state="ok", found=found)
 
 
@@ -298,7 +302,7 @@ import json, rtmidi
 found = []
 for api in rtmidi.get_compiled_api():
     try:
-        found.append((rtmidi.get_api_display_name(api), rtmidi.MidiOut(api).get_ports()))
+        found.append((rtmidi.get_api_display_name(api), rtmidi.MidiOut(api).get_ports(), rtmidi.MidiIn(api).get_ports()))
     except (SystemError, rtmidi.RtMidiError):
         pass
 print(json.dumps(found))

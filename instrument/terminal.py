@@ -44,6 +44,9 @@ def introduction(project: Project, patch: Patch, *, source: str, in_port: int) -
             sent.insert(0, "/wek/outputs")
         if sent:
             lines.append(f"  sends    {where}: {', '.join(sent)}")
+    for number, pedal in enumerate(patch.pedals, start=1):
+        heard = f"{pedal.midi} {pedal.number}" if pedal.midi else f"not learned yet: pedal learn {number}"
+        lines.append(f"  pedal    {pedal.name}: {heard}")
     return "\n".join(lines)
 
 

@@ -115,9 +115,9 @@ def test_without_a_midi_system_osc_is_said_to_go_on(monkeypatch):
 
 
 def test_midi_ports_are_listed_by_system(monkeypatch):
-    monkeypatch.setattr(doctor, "_probe", lambda *_, **__: [["ALSA", ["Synth:0"]], ["JACK", []]])
+    monkeypatch.setattr(doctor, "_probe", lambda *_, **__: [["ALSA", ["Synth:0"], ["Foot:0"]], ["JACK", [], []]])
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name)
-    assert doctor.check_midi().found == "ALSA: Synth:0; JACK: no ports yet"
+    assert doctor.check_midi().found == "ALSA: Synth:0, pedals and keys: Foot:0; JACK: no ports yet"
 
 
 def test_a_missing_python_rtmidi_is_a_warning(monkeypatch):
