@@ -302,7 +302,8 @@ import json, rtmidi
 found = []
 for api in rtmidi.get_compiled_api():
     try:
-        found.append((rtmidi.get_api_display_name(api), rtmidi.MidiOut(api).get_ports(), rtmidi.MidiIn(api).get_ports()))
+        ports = rtmidi.MidiOut(api).get_ports(), rtmidi.MidiIn(api).get_ports()
+        found.append((rtmidi.get_api_display_name(api), *ports))
     except (SystemError, rtmidi.RtMidiError):
         pass
 print(json.dumps(found))

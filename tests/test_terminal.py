@@ -153,8 +153,8 @@ def test_the_live_line_shows_recording_while_it_lasts_and_a_lost_source(live: Li
 
 
 def test_pedals_are_introduced_and_how_to_learn_those_that_are_not() -> None:
-    text = 'name = "x"\n[[pedal]]\npress = "undo"\nmidi = "cc"\nnumber = 64\n[[pedal]]\nname = "go"\npress = "run toggle"\n'
-    patch = parse_patch(text, Path("patch.toml"))
+    pedals = '[[pedal]]\npress = "undo"\nmidi = "cc"\nnumber = 64\n[[pedal]]\nname = "go"\npress = "run toggle"\n'
+    patch = parse_patch(pedals, Path("patch.toml"))
     lines = introduction(Project(Path("here")), patch, source="demo", in_port=6448).splitlines()
     assert [line.split(maxsplit=1) for line in lines[-2:]] == [
         ["pedal", "undo: cc 64"],
