@@ -28,7 +28,7 @@ from instrument.model_map import answer as map_answer
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
-from instrument.patch_edit import add_table, remove_value, save_scene, set_value, set_values
+from instrument.patch_edit import LastRead, add_table, remove_value, save_scene, set_value, set_values
 from instrument.pedals import Step, Stroke
 from instrument.projects import new_project, patch_names
 from instrument.protocol import COMMANDS, Value, parse_line
@@ -210,7 +210,7 @@ class Commands:
     def patch_set(self, key: str, value: str | float | int, *more: str | float | int) -> Answer:
         pairs = (key, value, *more)
         keys = [str(one) for one in pairs[::2]]
-        text = set_values(self._patch_text(), zip(keys, map(_as_typed, pairs[1::2]), strict=True))
+        text = set_values(self._patch_text(), zip(keys, map(_as_typed, pairs[1::2]), strict=True), self._last_read)
         self._change_patch(text, edit=" ".join(keys))
         return None
 
@@ -857,6 +857,7 @@ class Commands:
         self._undone: list[str] = []
         self._redone: list[str] = []
         self._last_edit: tuple[str, float] = ("", 0.0)
+        self._last_read = LastRead()
 
     def _change_patch(self, text: str, *, is_saved: bool = False, edit: str = "") -> None:
         """Plays on with that text as the patch, and keeps it; a patch that is wrong changes nothing.

@@ -25,19 +25,39 @@ def set_value(text: str, key: str, value: TomlValue) -> str:
     return set_values(text, [(key, value)])
 
 
-def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]]) -> str:
+class LastRead:
+    """The document that the last edit left, so that the edit after it, as in a drag, need not read it again."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+        self._document: tomlkit.TOMLDocument | None = None
+
+    def take(self, text: str) -> tomlkit.TOMLDocument:
+        """That text read. It is given away: what an edit that fails leaves of it is not given again."""
+        document, known = self._document, self._text == text
+        self._document = self._text = None
+        return document if known and document is not None else _parse(text)
+
+    def keep(self, document: tomlkit.TOMLDocument) -> str:
+        """The text of an edited document."""
+        self._document, self._text = document, tomlkit.dumps(document)
+        return self._text
+
+
+def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]], last: LastRead | None = None) -> str:
     """The text with each of those values set at its key: `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
 
     Text `true` and `false` become booleans, text that starts with [ is a list as JSON, and with an empty
     text the value is as if it had never been set. Scenes go on
     naming a route whose name changes with it. Raises ValueError for a key that leads nowhere.
     """
-    document = _parse(text)  # which takes longest
+    last = last or LastRead()
+    document = last.take(text)
     for key, value in pairs:
         names = _names(document)
         _set(document, key, value)
         _rename(document, names)
-    return tomlkit.dumps(document)
+    return last.keep(document)
 
 
 def _set(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:

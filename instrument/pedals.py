@@ -87,7 +87,7 @@ class Pedals:
         self._pedals: tuple[Pedal, ...] = ()
         self._down: dict[int, str] = {}  # and the port each was heard from
         self._learning: tuple[int, float, Callable[[str, Stroke | None], None]] | None = None
-        self._listened: list[str] = []
+        self._listened: list[str] | None = None  # an engine before this one may have asked for others
         self._told_ports: Mapping[str, tuple[str, str]] = self.ports
         self.follow(patch)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from instrument.patch import parse_patch
-from instrument.patch_edit import TomlValue, add_table, remove_value, save_scene, set_value, set_values
+from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_value, set_values
 
 TEXT = """# my patch
 name = "Test"
@@ -144,3 +144,26 @@ def test_several_values_are_set_at_once_as_one_after_the_other() -> None:
     for key, value in pairs:
         after = set_value(after, key, value)
     assert set_values(TEXT, pairs) == after
+
+
+def test_a_drag_writes_what_single_edits_would() -> None:
+    last, dragged, single = LastRead(), TEXT, TEXT
+    for step in range(20):
+        pairs: list[tuple[str, TomlValue]] = [("route.1.range.2", step + 1), ("route.1.curve", 0.5 + step / 8)]
+        pairs += [("route.1.name", f"r{step}")] * (step % 3 == 0) + [("route.1.smooth_s", "")] * (step % 2)
+        dragged, single = set_values(dragged, pairs, last), set_values(single, pairs)
+        assert dragged == single
+
+
+def test_an_edit_that_fails_halfway_leaves_nothing_for_the_next() -> None:
+    last = LastRead()
+    text = set_values(TEXT, [("smoothing.beta", 0.5)], last)
+    with pytest.raises(ValueError, match="the patch has no 'at'"):
+        set_values(text, [("smoothing.beta", 9.0), ("nowhere.at.all", 1)], last)
+    assert set_values(text, [("route.1.curve", 2)], last) == set_values(text, [("route.1.curve", 2)])
+
+
+def test_what_an_editor_wrote_in_between_is_read() -> None:
+    last = LastRead()
+    edited = set_values(TEXT, [("smoothing.beta", 0.5)], last).replace("how high", "how low")
+    assert "how low" in set_values(edited, [("smoothing.beta", 0.6)], last)

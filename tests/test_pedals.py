@@ -84,7 +84,7 @@ def test_what_fires_is_told_and_so_is_what_is_no_pedal_yet(board: Board) -> None
 def test_only_the_inputs_that_pedals_name_are_listened_to(board: Board) -> None:
     assert board.listened == [["", "nano"]]
     assert Board(PEDALS[0]).listened == [["nano"]]
-    assert Board(PEDALS[3]).listened == []
+    assert Board(PEDALS[3]).listened == [[]]
 
 
 def test_learning_takes_the_next_stroke_from_any_input_and_does_nothing_else() -> None:
