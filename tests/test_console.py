@@ -1,6 +1,5 @@
 """The page as a performer sees it, in a real Chromium, with the demo performer in front of the camera."""
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from browsing import FAINT_TEXTS, NAMELESS, Program, open_page
 from clients import wait_until
 
-from instrument.console.app import IN_ADVANCE_S, MOST_A_SECOND, Pace
 from instrument.console.pages import PAGES
 from instrument.projects import new_project
 from instrument.takes import TakeStore
@@ -244,21 +242,3 @@ def test_a_page_asks_for_nothing_outside_this_computer(browser: "Browser", progr
         for url in asked
         if not re.match(rf"(http|ws)://127\.0\.0\.1:{program.url.rpartition(':')[2]}/|data:|blob:", url)
     ] == []
-
-
-def test_who_floods_the_console_waits_and_who_does_not_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    async def ask(count: int) -> None:
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        pace = Pace()
-        for _ in range(count):
-            await pace.keep()
-
-    asyncio.run(ask(int(MOST_A_SECOND * IN_ADVANCE_S) // 2))
-    assert not waited
-    asyncio.run(ask(int(MOST_A_SECOND * IN_ADVANCE_S) * 3))
-    assert max(waited) > IN_ADVANCE_S
