@@ -295,6 +295,6 @@ def test_a_pedal_is_added_learned_by_pressing_it_and_seen_when_it_fires(browser:
     piece.program.ask("run", 1)
 
     page.get_by_role("group", name="Pedals").get_by_role("button", name="Remove").click()
-    page.get_by_text("None yet. Say what one is to do").wait_for()
+    page.get_by_text("None yet. Say what it is to do").wait_for()
     assert "[[pedal]]" not in piece.file.read_text(encoding="utf-8")
     page.close()
