@@ -62,15 +62,15 @@ def new_project(folder: Path, patch: str) -> Project:
 
 
 def _copy_takes(template: Project, made: Project) -> None:
-    from instrument.exchange import import_takes
+    from instrument.exchange import read_takes
     from instrument.takes import TakeStore
 
     with TakeStore.open(made.takes_file) as store:
         if (template.folder / TAKES_CSV).is_file():
-            import_takes(store, template.folder / TAKES_CSV)
+            store.add(read_takes(template.folder / TAKES_CSV), None)
         elif template.takes_file.is_file():
             with TakeStore.open(template.takes_file, readonly=True) as there:
-                store.add((there.whole(take.id) for take in there.takes()), f"copy the takes of {template.folder}")
+                store.add((there.whole(take.id) for take in there.takes()), None)
 
 
 def ready_made_project(patch: str = DEFAULT_PATCH) -> Project:

@@ -399,11 +399,14 @@ class TakeStore:
                 )
             return self.take(take_id)
 
-    def add(self, takes: Iterable[WholeTake], text: str) -> tuple[int, ...]:
-        """The numbers of those takes, added complete, all or none, as one edit described by `text`."""
+    def add(self, takes: Iterable[WholeTake], text: str | None) -> tuple[int, ...]:
+        """The numbers of those takes, added complete, all or none, as one edit described by `text`.
+
+        Without a text they were there from the beginning: undo does not take them away.
+        """
         with self.transaction():
             added = tuple(self._add(take) for take in takes)
-            if added:
+            if added and text is not None:
                 self._log(text, [(take_id, "is_deleted", 1, 0) for take_id in added])
         return added
 

@@ -37,6 +37,18 @@ def test_a_new_project_has_its_own_patch_and_the_takes_that_ship_with_it(tmp_pat
     assert not (tmp_path / "mine.new").exists()
 
 
+def test_undo_leaves_a_new_project_the_takes_it_came_with(tmp_path: Path) -> None:
+    first = new_project(tmp_path / "first", "three-postures")
+    second = new_project(tmp_path / "second", str(first.folder))
+    for project in (first, second):
+        with TakeStore.open(project.takes_file) as store:
+            before = len(store.takes())
+            record(store)
+            assert store.undo() is not None
+            assert store.undo() is None
+            assert len(store.takes()) == before
+
+
 def test_a_project_can_be_made_from_another_with_its_takes_and_without_its_models(tmp_path: Path) -> None:
     first = new_project(tmp_path / "first", "three-postures")
     with TakeStore.open(first.takes_file) as store:
