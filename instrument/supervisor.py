@@ -262,6 +262,8 @@ class _Child:
             return None
         if exit_code == EXIT_CANNOT_START and self.name == "console":
             self._is_given_up = True  # it has said why; the instrument plays on without
+        elif exit_code == EXIT_CANNOT_START and self.name == "engine" and not self.restarts:
+            pass  # it has said why, and nothing plays
         elif exit_code != 0:
             self._failures = 0 if now_s - self._started_at_s > LIVED_S else self._failures + 1
             pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]

@@ -166,6 +166,16 @@ def test_a_port_in_use_ends_the_program_with_the_reason(program: Program, tmp_pa
     assert "Traceback" not in second.stderr
 
 
+def test_a_source_that_the_patch_cannot_hear_ends_the_program_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text(NUMBERS_PATCH, encoding="utf-8")
+    command = [sys.executable, "-m", "instrument", "play", str(tmp_path), "--headless", "--source", "nothing.mp4"]
+    command += ["--in-port", str(free_udp_port())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "'nothing.mp4': this patch learns from numbers" in done.stderr
+
+
 def test_a_broken_patch_ends_the_program_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "patch.toml").write_text('name = "x"\n[listen]\ntrack = ["face"]\n', encoding="utf-8")
     command = [sys.executable, "-m", "instrument", "play", str(tmp_path), "--headless"]
