@@ -107,6 +107,19 @@ def test_the_page_has_itself_watched_when_something_else_was(browser: "Browser",
     page.close()
 
 
+def test_the_page_goes_back_to_the_computers_own_camera_when_its_own_was_stopped(
+    browser: "Browser", program: Program
+) -> None:
+    program.ask("source", "phone")
+    page = started(browser, program)
+    page.locator(SENDING).wait_for()
+    page.get_by_role("button", name="Stop this camera").click()
+    page.get_by_role("button", name="Watch the computer's own camera again").click()
+    wait_until(lambda: source(program)["name"] != "phone", "another source")
+    page.close()
+    program.ask("source", "phone")
+
+
 def test_a_device_without_a_camera_is_told_so(browser: "Browser", program: Program) -> None:
     other = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=SWITCHES)
     page = started(other, program)

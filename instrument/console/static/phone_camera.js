@@ -11,6 +11,7 @@ const QUALITY = 0.72;
 const MOST_UNDER_WAY = 2;
 const FORGOTTEN_MS = 2000; // a picture not answered by then is not waited for
 const REPLACED = 4001;
+const IS_HERE = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname); // others may choose no other source
 const STARTED = "instrument-camera"; // remembered, so that a page that is loaded again goes on
 
 define("phone-camera", (element) => {
@@ -20,11 +21,12 @@ define("phone-camera", (element) => {
   const start = make("button", { class: "phone-start" });
   const turn = make("button", { class: "phone-turn", hidden: true, title: t("phone_turn_about") }, t("phone_turn"));
   const watch = make("button", { class: "phone-watch", hidden: true }, t("phone_watch"));
+  const back = make("button", { class: "phone-back", hidden: true, title: t("phone_back_about") }, t("phone_back"));
   const figures = make("p", { class: "phone-figures" });
   const sign = make("p", { class: "phone-sign", role: "status" });
   element.append(
     make("div", { class: "phone-picture" }, video, note, figures),
-    make("div", { class: "phone-controls" }, sign, watch, turn, start),
+    make("div", { class: "phone-controls" }, sign, back, watch, turn, start),
   );
 
   const small = document.createElement("canvas");
@@ -65,6 +67,7 @@ define("phone-camera", (element) => {
     start.textContent = t(isWanted ? "phone_stop" : "phone_start");
     start.setAttribute("aria-pressed", String(isWanted));
     watch.hidden = !(isWanted && stream && !isWatched && live.state.engine === "here");
+    back.hidden = isWanted || !IS_HERE || live.state.status?.source?.name !== "phone" || live.state.engine !== "here";
     note.hidden = Boolean(stream);
     note.textContent = t("phone_note");
     figures.hidden = !isSending;
@@ -224,11 +227,13 @@ define("phone-camera", (element) => {
     facing = facing === "user" ? "environment" : "user";
     begin();
   };
-  watch.onclick = () =>
-    live.ask("/instrument/source", "phone").catch((error) => {
+  const choose = (source) => () =>
+    live.ask("/instrument/source", source).catch((error) => {
       trouble = error.message;
       show();
     });
+  watch.onclick = choose("phone");
+  back.onclick = choose("auto");
   const awake = () => document.visibilityState === "visible" && isWanted && keepAwake();
   document.addEventListener("visibilitychange", awake);
   const showing = setInterval(show, 500);

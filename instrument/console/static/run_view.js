@@ -1,6 +1,6 @@
 // <instrument-run-view>: the skeleton at the playhead, what is said there, and playing it back.
 
-import { t } from "./live.js";
+import { live, t } from "./live.js";
 import { define, drawer, make, onKey, sharpCanvas } from "./element.js";
 import { look } from "./accents.js";
 import { drawSkeleton } from "./skeleton.js";
@@ -21,7 +21,8 @@ define("run-view", (element) => {
     const frame = run.frame();
     const isThere = frame && (frame.pose || frame.left_hand || frame.right_hand || frame.numbers);
     note.hidden = Boolean(isThere) || (run.take && !frame);
-    note.textContent = run.take ? t("run_view_nobody") : t("run_view_none");
+    const isRecording = (live.state.recording?.[0] ?? "idle") !== "idle";
+    note.textContent = t(run.take ? "run_view_nobody" : isRecording ? "run_view_recording" : "run_view_none");
     play.disabled = !run.take;
     play.textContent = t(run.isPlaying ? "run_pause" : "run_play");
     time.textContent = run.take ? `${clock(run.at)} / ${clock(run.take.seconds)}` : "";
@@ -61,6 +62,7 @@ define("run-view", (element) => {
     () => run.play(false),
     onKey(" ", (event) => (event.target.matches?.("button") ? event.target.click() : toggle())),
     ...["take", "at", "along", "play"].map((name) => run.on(name, redraw)),
+    live.on("state", ({ name }) => name === "recording" && redraw()),
   ];
 });
 

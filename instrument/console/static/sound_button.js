@@ -5,7 +5,7 @@ import { define, make, onKey } from "./element.js";
 import { applySettings, begin, end, isOn, isRouted, loudness, ROOTS, SCALES, settings } from "./voice.js";
 
 define("sound-button", (element) => {
-  const button = make("button", { class: "sound", "aria-pressed": "false" });
+  const button = make("button", { class: "sound" });
   const choose = (name, options, value) => {
     const select = make("select", { "aria-label": t(`voice_${name}`) }, ...options.map(([key, text]) => make("option", { value: key }, text)));
     select.value = value;
@@ -31,7 +31,6 @@ define("sound-button", (element) => {
     button.disabled = !routed;
     button.textContent = t(isOn() ? "sound_off" : "sound_on");
     button.title = t(routed ? "sound_about" : "sound_none");
-    button.setAttribute("aria-pressed", String(isOn()));
     button.dataset.sound = isOn() ? "on" : routed ? "wanted" : "none";
     more.hidden = !isOn();
   };
