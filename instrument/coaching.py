@@ -327,7 +327,7 @@ def _outliers(dataset: Dataset, scored: Scored) -> list[Advice]:
                 continue
             rows = (takes == number) & (targets == index) & (said >= 0)
             taken_for = np.bincount(said[rows], minlength=len(dataset.classes))
-            likely = int(taken_for.argmax())
+            likely = int(np.delete(np.arange(len(taken_for)), index)[np.delete(taken_for, index).argmax()])
             as_likely = taken_for[likely] / max(taken_for.sum(), 1)
             take_id = dataset.take_ids[number]
             relabel = dataset.classes[likely] if as_likely >= _ANOTHER_CLASS else None

@@ -106,6 +106,14 @@ def test_a_take_with_the_wrong_label_is_found_and_its_label_guessed() -> None:
     assert "relabel it 'right'" in found["outlier"]["text"]
 
 
+def test_a_take_half_of_which_is_recognised_looks_like_another_class_and_not_like_its_own() -> None:
+    examples = dataset(*APART, ("left", -3.0))
+    examples.examples.values[-10:, :2] += 6.0
+    found = advice(examples)
+    assert found["outlier"]["evidence"]["recognised"] == 0.5
+    assert found["outlier"]["evidence"]["looks_like"] == "right"
+
+
 def test_a_class_with_a_single_take_is_named() -> None:
     assert advice(dataset(*APART, ("up", 9.0)))["few"]["evidence"] == {"class": "up", "takes": 1}
 
