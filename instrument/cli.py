@@ -521,30 +521,42 @@ def script(
         written = write_script(find_project(project), file, is_forced=force)
     except (ProjectError, PatchError, TakesError, ModelError, ExchangeError, ScriptError, OSError) as error:
         _fail(error)
-    typer.echo(f"{', '.join(map(str, written))} are written; run it with: python {file}")
+    typer.echo(f"{', '.join(map(str, written))} are written; run it with: {sys.executable} {file}")
 
 
 @app.command()
 def evaluate(
-    path: Annotated[Path, typer.Argument(help="A table (CSV), a file of takes, or a project's folder.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE|PROJECT", help="A table (CSV), a file of takes, or a project's folder.")
+    ],
     label_column: Annotated[
         int | None,
         typer.Option(
-            help="Which column of a table holds the labels; 1 is the first. Default: the first or last.", min=1
+            metavar="N",
+            help="Which column of a table holds the labels; 1 is the first. Default: the first or last.",
+            min=1,
         ),
     ] = None,
     landmarks: Annotated[
-        str | None, typer.Option(help="A table's numbers are body points: pose (33) or hand (21), x y [z].")
+        str | None,
+        typer.Option(metavar="KIND", help="A table's numbers are body points, x y or x y z: pose (33) or hand (21)."),
     ] = None,
-    few: Annotated[int, typer.Option(help="Learn from so many examples of each class only.", min=0)] = 0,
+    few: Annotated[int, typer.Option(metavar="N", help="Learn from so many examples of each class only.", min=0)] = 0,
     split: Annotated[
-        str | None, typer.Option(help="What is held out: takes (default for takes), blocks, or frames (tables).")
+        str | None,
+        typer.Option(
+            metavar="PIECES",
+            help="What is held out: takes (default for takes), blocks, or frames (default for tables).",
+        ),
     ] = None,
     learner: Annotated[
-        str | None, typer.Option(help="What learns: network, knn, svm... Default: network, or as the patch says.")
+        str | None,
+        typer.Option(
+            metavar="LEARNER", help="What learns: network, knn, svm... Default: network, or as the patch says."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first run; the others count on from it.", min=0)] = 0,
-    runs: Annotated[int, typer.Option(help="How often to hold out and train.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the first run; the others count on from it.", min=0)] = 0,
+    runs: Annotated[int, typer.Option(metavar="N", help="How often to hold out and train.", min=1)] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """Score what the instrument learns from examples, on others that it has not seen."""
@@ -573,6 +585,8 @@ def evaluate(
     try:
         for patch, output, dataset in read_scorable(path, label_column=label_column, landmarks=landmarks):
             is_table = not path.is_dir() and len(dataset.frames) == 1
+            if is_table and split == "takes":
+                _fail(f"--split is 'takes', and {path} tells of none; allowed: blocks, frames", exit_code=2)
             output = dataclasses.replace(output, learner=learner or output.learner)
             kind = split or ("frames" if is_table or few else "takes")
             if output.kind == "continuous":
@@ -589,13 +603,13 @@ def evaluate(
 
 @app.command()
 def blame(
-    take: Annotated[int, typer.Argument(help="The number of a take or performance.")],
+    take: Annotated[int, typer.Argument(metavar="TAKE", help="The number of a take or performance.")],
     project: ProjectArgument = None,
-    at: Annotated[float, typer.Option(help="The moment, in seconds from its start.", min=0.0)] = 0.0,
-    output: Annotated[str | None, typer.Option(help="Which class output. Default: the first.")] = None,
+    at: Annotated[float, typer.Option(metavar="SECONDS", help="The moment, in seconds from its start.", min=0.0)] = 0.0,
+    output: Annotated[str | None, typer.Option(metavar="NAME", help="Which class output. Default: the first.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """Tell which takes made the model say what it says at a moment of a rehearsal."""
+    """Tell which takes made the model say what it says at a moment of a take or a recording."""
     from instrument.blame import blame as find
     from instrument.models.fitting import TrainingError
     from instrument.models.trained import ModelError
@@ -621,7 +635,7 @@ def blame(
 
 @app.command()
 def along(
-    take: Annotated[int, typer.Argument(help="The number of a performance, rehearsal or take.")],
+    take: Annotated[int, typer.Argument(metavar="TAKE", help="The number of a performance, rehearsal or take.")],
     project: ProjectArgument = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:

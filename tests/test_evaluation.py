@@ -65,6 +65,7 @@ def test_the_report_says_what_flatters(tmp_path: Path) -> None:
         (["--landmarks", "face"], "allowed: pose, hand"),
         (["--landmarks", "hand"], "landmarks of a hand are 42 or 63"),
         (["--split", "days"], "allowed: takes, blocks, frames"),
+        (["--split", "takes"], "allowed: blocks, frames"),
         (["--label-column", "9"], "allowed: 1..5"),
         (["--label-column", "2"], "is the label in another column?"),
     ],
