@@ -15,3 +15,4 @@ def set_up_logging(*, is_quiet: bool = False) -> None:
         datefmt="%H:%M:%S",
         force=True,
     )
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # comes with MediaPipe, and tells of its fonts

@@ -108,7 +108,7 @@ def health_text(keys: Sequence[str], rows: Sequence[Sequence[float | None]]) -> 
     if not columns["at_s"]:
         return "nothing yet: the first row comes after a few seconds"
     minutes = (columns["at_s"][-1] - columns["at_s"][0]) / 60
-    lines = [f"the last {minutes:.0f} minutes".replace("last 1 minutes", "last minute")]
+    lines = ["the last minute" if minutes < 1.5 else f"the last {minutes:.0f} minutes"]
     lines.append(f"  {'ms'.ljust(16)}{'median'.rjust(10)}{'99 %'.rjust(10)}{'jitter'.rjust(10)}")
     for stage in (key.removesuffix("_p50") for key in keys if key.endswith("_p50")):
         if p50 := columns[f"{stage}_p50"]:

@@ -216,7 +216,8 @@ class Trainer:
                 return ("failed", job.number, "cancelled"), None
             is_ours = type(error).__module__.startswith("instrument.")
             reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
-            log.warning("job %d failed", job.number, exc_info=not is_ours)
+            if not is_ours:  # of its own errors the engine tells the reason
+                log.warning("job %d failed", job.number, exc_info=True)
             sendable = reason.replace("\0", "").encode(errors="replace").decode()
             return ("failed", job.number, sendable[:MOST_REASON_CHARACTERS]), None
         return ("done", job.number, summary(training)), training

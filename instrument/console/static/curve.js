@@ -35,7 +35,7 @@ define("curve", (element) => {
   const draw = drawer(() => {
     const { context, width, height } = fit();
     if (!hour || !width) return;
-    const bottom = height - 16;
+    const bottom = height - 18;
     const top = kind === "share" ? 1 : niceTop(highest(curves.flat()));
     const x = (s) => width * (1 + s / hour.spanS);
     const y = (value) => bottom - (Math.min(value, top) / top) * (bottom - 12);
@@ -49,9 +49,9 @@ define("curve", (element) => {
     context.textAlign = "left";
     context.fillText(kind === "share" ? "100" : shown(top).replace(".0", ""), 0, 10);
     const minutes = hour.spanS / 60;
-    context.fillText(t("curve_before", { minutes: Math.round(minutes) }), 0, height - 2);
+    context.fillText(t("curve_before", { minutes: Math.round(minutes) }), 0, height - 4);
     context.textAlign = "right";
-    context.fillText(t("curve_now"), width, height - 2);
+    context.fillText(t("curve_now"), width, height - 4);
     if (kind === "count") {
       context.fillStyle = colour("--bad");
       for (const curve of curves)
@@ -89,7 +89,7 @@ define("curve", (element) => {
       const counted = curves.flat().reduce((sum, [, value]) => sum + (value ?? 0), 0);
       const scale = kind === "share" ? 100 : 1;
       const now = kind === "count" ? counted : newest(curves[0]);
-      figure.textContent = shown(now === null ? null : now * scale);
+      figure.textContent = kind === "count" ? String(Math.round(counted)) : shown(now === null ? null : now * scale);
       element.dataset.value = now ?? "";
       element.classList.toggle("curve-bad", kind === "count" && counted > 0 && name === "errors");
       more.textContent =
