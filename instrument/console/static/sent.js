@@ -12,7 +12,7 @@ define("sent", (element) => {
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", t("sent"));
   const groups = make("div", { class: "sent-groups" });
-  const name = make("input", { type: "text", required: true, pattern: "[A-Za-z0-9_-]+", "aria-label": t("destination_name"), placeholder: t("destination_name") });
+  const name = make("input", { type: "text", required: true, pattern: "[A-Za-z0-9_\\-]+", "aria-label": t("destination_name"), placeholder: t("destination_name") });
   const kind = make("select", { "aria-label": t("destination_kind") }, make("option", { value: "osc" }, "OSC"), make("option", { value: "midi" }, "MIDI"));
   const where = make("input", { type: "text", required: true, "aria-label": t("destination_where"), placeholder: t("destination_osc") });
   kind.onchange = () => (where.placeholder = t(`destination_${kind.value}`));
@@ -22,6 +22,7 @@ define("sent", (element) => {
     live.ask("/instrument/patch/add", `destination.${name.value}`, JSON.stringify({ [kind.value]: where.value })).then(
       () => {
         form.reset();
+        form.parentElement.open = false;
         problem.hidden = true;
       },
       (error) => {
