@@ -102,6 +102,9 @@ define("camera-view", (element) => {
     () => enough(),
     () => window.removeEventListener("instrument-playback", onPlayback),
     () => resized.disconnect(),
+    live.on("state", ({ name }) => {
+      if (name === "status" && newest.number === undefined && live.state.status.listen?.is_numbers) setNote(t("camera_no_picture"));
+    }),
     live.on("frame", (moving) => {
       newest = moving;
       skeletons.set(moving.number, moving);
