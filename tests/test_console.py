@@ -217,6 +217,16 @@ def test_nothing_sticks_out_of_the_window(
     page.close()
 
 
+def test_silence_stays_in_the_window_with_the_sound_on(browser: "Browser", program: Program) -> None:
+    page = open_page(browser, program.url, width_px=1024, height_px=768)
+    page.get_by_role("button", name="Sound on").click()
+    page.get_by_role("button", name="Sound off").wait_for()
+    silence = page.get_by_role("button", name="Silence").bounding_box()
+    assert silence is not None
+    assert silence["x"] + silence["width"] <= 1024
+    page.close()
+
+
 def test_the_stage_is_played_with_the_keyboard_alone(browser: "Browser", program: Program) -> None:
     page = open_page(browser, program.url)
     page.locator(SKELETON).wait_for()
