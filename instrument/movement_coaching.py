@@ -52,7 +52,9 @@ def coach_movements(
         counts = np.zeros((len(dataset.classes), len(dataset.classes)), dtype=np.intp)
         np.add.at(counts, (targets[said >= 0], said[said >= 0]), 1)
         scores = {"by_take": class_scores(dataset.classes, counts, "takes")}
-        advice += [*_collisions(dataset, counts, targets, said), *_outliers(dataset, targets, said)]
+        named = {one.evidence["take"] for one in advice if one.kind == "length"}
+        outliers = [one for one in _outliers(dataset, targets, said) if one.evidence["take"] not in named]
+        advice += [*_collisions(dataset, counts, targets, said), *outliers]
         accuracy = scores["by_take"]["accuracy"]
         if accuracy >= READY and not advice:
             advice = [ready(accuracy)]

@@ -274,6 +274,14 @@ def two_values(program: Program) -> Iterator[None]:
     program.ask("patch/undo")
 
 
+def test_with_movements_beside_classes_both_are_seen_while_teaching(page: "Page", program: Program) -> None:
+    assert page.locator("instrument-movements").is_hidden()
+    program.ask("patch/add", "output", json.dumps({"name": "swing", "kind": "trigger", "classes": ["left"]}))
+    page.locator(".movement", has_text="swing").wait_for()
+    assert page.locator("instrument-recognised").is_visible()
+    program.ask("patch/undo")
+
+
 @pytest.mark.usefixtures("two_values")
 def test_an_output_that_nobody_has_taught_is_recorded_from_its_advice(page: "Page", program: Program) -> None:
     program.ask("train")

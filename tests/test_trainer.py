@@ -23,7 +23,7 @@ from instrument.priority import NICENESS
 from instrument.project import Project
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
-from instrument.trainer import MOST_SUMMARY_BYTES, Trainer, summary
+from instrument.trainer import MOST_SUMMARY_BYTES, Trainer, coaching_text, summary
 from instrument.training import ProjectTraining
 
 MODEL = TrainedModel(
@@ -172,6 +172,12 @@ def test_cancelling_another_job_changes_nothing(engine: Engine, serve: Callable[
     engine.send(port, "/cancel", 99)
     engine.send(port, "/train", 4, "project", "")
     assert engine.end()[:2] == ("done", 4)
+
+
+def test_what_was_found_is_said_with_as_much_as_one_message_holds() -> None:
+    long = [[step, 0.5, None] for step in range(MOST_SUMMARY_BYTES // 10)]
+    found = {"pose": {"curve": long, "learning_curve": long, "by_take": {"accuracy": 0.9}, "advice": ["record"]}}
+    assert json.loads(coaching_text(found)) == {"pose": {"by_take": {"accuracy": 0.9}, "advice": ["record"]}}
 
 
 def test_a_study_is_answered_with_what_was_found_and_nothing_is_trained(engine: Engine) -> None:

@@ -53,6 +53,7 @@ define("recognised", (element) => {
     live.on("state", ({ name, value }) => {
       if (name === "engine" && value !== "here") showNothing();
       if (name === "takes" || name === "status") shown = ""; // accents may have changed
+      if (name === "status") element.toggleAttribute("data-idle", outputs().every((one) => one.kind !== "class"));
     }),
   ];
 });
