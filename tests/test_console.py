@@ -218,12 +218,12 @@ def test_nothing_sticks_out_of_the_window(
 
 
 def test_silence_stays_in_the_window_with_the_sound_on(browser: "Browser", program: Program) -> None:
-    page = open_page(browser, program.url, width_px=1024, height_px=768)
+    page = open_page(browser, program.url, width_px=900, height_px=700)
     page.get_by_role("button", name="Sound on").click()
     page.get_by_role("button", name="Sound off").wait_for()
     silence = page.get_by_role("button", name="Silence").bounding_box()
     assert silence is not None
-    assert silence["x"] + silence["width"] <= 1024
+    assert silence["x"] + silence["width"] <= 900
     page.close()
 
 
