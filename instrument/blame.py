@@ -36,8 +36,10 @@ def blame(project: Project, take_id: int, at_s: float, output_name: str | None =
         if not names:
             raise TrainingError(f"{patch.path}: no output that learns classes")
         output = patch.output(output_name or names[0])
-        if output.kind == "trigger":
-            raise TrainingError(f"output '{output.name}' follows movements; allowed: {', '.join(names)}")
+        if output.kind != "class":
+            raise TrainingError(
+                f"output '{output.name}' is {output.kind}, which names no class; allowed: {', '.join(names)}"
+            )
         model = load_model(project.model_file(output.name))
         if reason := fits(model, patch, output):
             raise TrainingError(f"output '{output.name}': {reason}")

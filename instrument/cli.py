@@ -393,6 +393,8 @@ def rehearse(
     try:
         found = find_project(project)
         patch = read_patch(found.patch_file)
+        if not as_json:
+            typer.echo(f"looking through {file} ...", err=True)
         takes = read_rehearsal(file, patch)
         try:
             with TakeStore.open(found.takes_file) as store:

@@ -55,6 +55,12 @@ def test_a_moment_is_put_down_to_the_take_it_resembles(project: Project) -> None
     assert sum(one["share"] for one in found["because_of"]) == pytest.approx(1.0, abs=1e-3)
 
 
+def test_an_output_that_learns_a_value_is_refused_with_those_that_learn_classes(project: Project) -> None:
+    result = CliRunner().invoke(app, ["blame", "5", str(project.folder), "--output", "amount"])
+    assert result.exit_code == 1
+    assert "'amount' is continuous, which names no class; allowed: side" in result.output
+
+
 def test_it_is_said_in_words(project: Project) -> None:
     result = CliRunner().invoke(app, ["blame", "5", str(project.folder)])
     assert "side is 'left'" in result.output
