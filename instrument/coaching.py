@@ -130,12 +130,19 @@ def _score_classes(
     counts = confusion([by_take], len(thin.classes))
     weakest = thin.classes[int(np.argmin(recalls(counts)))]
     scores = {
-        "by_take": class_scores(thin.classes, counts, "frames"),
+        "by_take": {**class_scores(thin.classes, counts, "frames"), "split": _split(thin)},
         "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},
         "learning_curve": [{"examples": size, "accuracy": round(score, 4)} for size, score in curve],
     }
     advice = [*_collisions(thin, by_take, counts), *_outliers(thin, by_take), *_rising(curve, weakest)]
     return scores, advice + _flattered(by_take.accuracy, by_frame.accuracy, weakest)
+
+
+def _split(dataset: Dataset) -> str:
+    """What is held out whole: `takes`, or `blocks` where a class has a single take, of which parts must do."""
+    examples = dataset.examples
+    counts = [len(np.unique(examples.takes[examples.targets == one])) for one in np.unique(examples.targets)]
+    return "takes" if min(counts) > 1 else "blocks"
 
 
 def _score_values(

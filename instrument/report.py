@@ -77,7 +77,8 @@ def _scored(found: dict[str, Any]) -> list[str]:
     by_take, by_frame = found.get("by_take", {}), found.get("by_frame", {})
     if "accuracy" in by_take:
         beside = f" ({by_frame['accuracy']:.0%} of frames, which flatters)" if by_frame else ""
-        return [f"{by_take['accuracy']:.0%} of takes it had not learned from{beside}"]
+        of = "parts of takes" if by_take.get("split") == "blocks" else "takes"
+        return [f"{by_take['accuracy']:.0%} of {of} it had not learned from{beside}"]
     if "rmse" in by_take:
         of = "takes" if by_take["split"] == "takes" else "parts of takes"
         beside = f" ({by_frame['rmse']:g} in frames, which flatters)" if by_frame else ""

@@ -118,6 +118,11 @@ def test_a_class_with_a_single_take_is_named() -> None:
     assert advice(dataset(*APART, ("up", 9.0)))["few"]["evidence"] == {"class": "up", "takes": 1}
 
 
+def test_a_score_says_when_parts_of_takes_were_held_out_for_want_of_another_take() -> None:
+    found = [coach(PATCH, PATCH.outputs[0], dataset(*pairs), [take(1)]) for pairs in (APART, [*APART, ("up", 9.0)])]
+    assert [one["by_take"]["split"] for one in found] == ["takes", "blocks"]
+
+
 def test_a_class_with_far_fewer_frames_is_named() -> None:
     examples = dataset(*APART)
     rows = (examples.examples.targets == 0) | (np.arange(120) % 10 == 0)

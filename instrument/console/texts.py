@@ -226,6 +226,7 @@ TEXTS: dict[str, str] = {
     "training_share": "{percent} %",
     "training_at_once": "Learned in one step: there is no curve.",
     "score_takes": "right in takes it had not learned from",
+    "score_blocks": "right in parts of takes it had not learned from: a class has only one",
     "score_off_takes": "off, of {low} to {high}, in takes it had not learned from",
     "score_off_blocks": "off, of {low} to {high}, in ends of takes kept apart: each value has a single take",
     "score_mean": "Always saying the mean would be {value} off.",

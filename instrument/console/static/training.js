@@ -94,7 +94,7 @@ define("training", (element) => {
     const isShare = byTake.accuracy !== undefined;
     const figure = isShare ? t("training_share", { percent: percentOf(byTake.accuracy) }) : short(byTake.rmse);
     const [low, high] = output?.range ?? [];
-    const about = isShare ? t("score_takes") : t(byTake.split === "takes" ? "score_off_takes" : "score_off_blocks", { low, high });
+    const about = isShare ? t(byTake.split === "blocks" ? "score_blocks" : "score_takes") : t(byTake.split === "takes" ? "score_off_takes" : "score_off_blocks", { low, high });
     const made = [make("p", { class: "score" }, make("strong", {}, figure), make("span", {}, about))];
     if (!isShare) made.push(make("p", { class: "muted" }, t("score_mean", { value: short(byTake.of_the_mean) })));
     if (byFrame) {
