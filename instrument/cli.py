@@ -490,7 +490,7 @@ def export_model(
                     f"output '{one.name}' follows movements, which ONNX cannot hold: its model also looks back in time"
                 )
         if not names:
-            _fail(f"{found.folder}: no trained models; train first")
+            _fail(f"{found.folder}: no trained models; play it once, and it trains them")
         for name in names:
             model = load_model(found.model_file(patch.output(name).name))
             written = file if output or len(patch.outputs) == 1 else file.with_stem(f"{file.stem}-{name}")
