@@ -90,7 +90,7 @@ def write_script(project: Project, path: Path, *, is_forced: bool = False) -> tu
     files = {name: file for name in kinds if (file := project.model_file(name)).exists()}
     played = {name: load_of_kind(kinds[name], file).model_id for name, file in files.items()}
     if not played:
-        raise ScriptError(f"{project.folder}: no trained models; train first")
+        raise ScriptError(f"{project.folder}: no trained models; play it once, and it trains them")
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         taught = {name for take in store.takes(kind="take") for name in take.targets}
         if gone := sorted(played.keys() - taught):

@@ -104,7 +104,7 @@ def test_a_project_that_was_not_trained_is_told_to_train(tmp_path: Path) -> None
     project = new_project(tmp_path / "mine", "three-postures")
     code, text = instrument("export-model", tmp_path / "net.onnx", project.folder)
     assert code == 1
-    assert "train first" in text
+    assert "play it once" in text
 
 
 def test_an_output_that_follows_movements_is_refused_with_the_reason(tmp_path: Path) -> None:

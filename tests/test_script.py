@@ -86,7 +86,7 @@ def test_a_project_that_was_not_trained_is_told_to_train(tmp_path: Path) -> None
     project = new_project(tmp_path / "mine", "three-postures")
     code, text = instrument("script", tmp_path / "evening.py", project.folder)
     assert code == 1
-    assert "train first" in text
+    assert "play it once" in text
     assert not (tmp_path / "evening.npz").exists()
 
 
