@@ -235,6 +235,22 @@ def test_a_route_is_picked_and_edited_with_the_keyboard_alone(browser: "Browser"
     page.close()
 
 
+def test_a_destination_is_added_and_sent_elsewhere(browser: "Browser", piece: Piece) -> None:
+    page = open_page(browser, f"{piece.program.url}/map")
+    page.get_by_text("Another destination").click()
+    page.get_by_label("Name", exact=True).fill("lamp")
+    page.get_by_label("Where").fill("127.0.0.1:9001")
+    page.get_by_role("button", name="Add", exact=True).click()
+    piece.says('osc = "127.0.0.1:9001"')
+    page.get_by_role("button", name="lamp").click()
+    assert page.get_by_label("Where").input_value() == "127.0.0.1:9001"
+    page.get_by_label("Where").fill("127.0.0.1:9002")
+    page.get_by_role("button", name="Change").click()
+    piece.says('osc = "127.0.0.1:9002"')
+    page.locator(".sent-groups section", has_text="lamp").get_by_text("127.0.0.1:9002").wait_for()
+    page.close()
+
+
 def test_what_leaves_is_shown_with_its_destination(browser: "Browser", piece: Piece) -> None:
     page = open_map(browser, piece)
     sent = page.locator("instrument-sent")

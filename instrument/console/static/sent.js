@@ -17,12 +17,15 @@ define("sent", (element) => {
   const where = make("input", { type: "text", required: true, "aria-label": t("destination_where"), placeholder: t("destination_osc") });
   kind.onchange = () => (where.placeholder = t(`destination_${kind.value}`));
   const problem = make("p", { class: "bad", role: "alert", hidden: true });
+  const submit = make("button", {}, t("destination_add"));
   const form = make("form", { class: "sent-form", onsubmit: (event) => {
     event.preventDefault();
-    live.ask("/instrument/patch/add", `destination.${name.value}`, JSON.stringify({ [kind.value]: where.value })).then(
+    const asked = name.readOnly
+      ? live.ask("/instrument/patch/set", `destination.${name.value}.${kind.value}`, where.value)
+      : live.ask("/instrument/patch/add", `destination.${name.value}`, JSON.stringify({ [kind.value]: where.value }));
+    asked.then(
       () => {
-        form.reset();
-        form.parentElement.open = false;
+        details.open = false;
         problem.hidden = true;
       },
       (error) => {
@@ -30,8 +33,22 @@ define("sent", (element) => {
         problem.hidden = false;
       },
     );
-  } }, name, kind, where, make("button", {}, t("destination_add")));
-  element.append(make("div", { class: "sent-bar" }, make("h2", {}, t("sent")), make("details", {}, make("summary", {}, t("destination_new")), form)), problem, groups);
+  } }, name, kind, where, submit);
+  const details = make("details", {}, make("summary", {}, t("destination_new")), form);
+  // One there is, or with nothing a new one.
+  const fill = (named = "", status = { kind: "osc" }) => {
+    form.reset();
+    name.value = named;
+    name.readOnly = kind.disabled = Boolean(named);
+    kind.value = status.kind;
+    kind.onchange();
+    where.value = status.to ?? "";
+    submit.textContent = t(named ? "destination_change" : "destination_add");
+    details.open = details.open || Boolean(named);
+    if (named) where.select();
+  };
+  details.ontoggle = () => details.open || fill();
+  element.append(make("div", { class: "sent-bar" }, make("h2", {}, t("sent")), details), problem, groups);
 
   const sent = new Map(); // by key: destination, message, values, count
   const shown = new Map(); // by destination: the lines of its list
@@ -59,13 +76,16 @@ define("sent", (element) => {
       if (!shown.has(one)) {
         const to = make("small");
         const rows = make("dl");
-        const made = { element: make("section", {}, make("h3", {}, one, to), rows), to, rows, lines: new Map() };
+        const change = () => fill(one, live.state.status?.destinations[one]);
+        const isOurs = destinations[one]?.kind === "page";
+        const label = isOurs ? one : make("button", { class: "quiet", title: t("destination_change_about"), onclick: change }, one);
+        const made = { element: make("section", {}, make("h3", {}, label, to), rows), to, rows, lines: new Map() };
         shown.set(one, made);
         groups.append(made.element);
       }
       const { to, rows, lines } = shown.get(one);
       const { to: place = "", reason = "" } = destinations[one] ?? {};
-      to.textContent = reason || place;
+      to.textContent = [place, reason].filter(Boolean).join(": ");
       to.title = to.textContent;
       to.className = reason ? "bad" : "";
       for (const [key, control] of sent) {

@@ -46,9 +46,9 @@ define("vitals", (element) => {
     }
     for (const [name, one] of there) {
       const { text, row } = lights.get(name);
-      row.title = one.reason || one.to;
+      row.title = [one.to, one.reason].filter(Boolean).join(": ");
       row.classList.toggle("trouble", Boolean(one.reason));
-      text.textContent = one.reason ? one.reason : one.to;
+      text.textContent = row.title;
     }
   };
 
