@@ -611,6 +611,19 @@ class Commands:
         return LATER
 
     def undo(self) -> Answer:
+        call = self._call
+
+        def dropped(outcome: Outcome, _: bool) -> None:
+            self._call = call
+            if outcome.take is None or outcome.refused is not None:
+                assert call is not None
+                self.done(call, "the recording")
+            else:
+                self._undo()
+
+        return LATER if self._engine.finish_recording(None, dropped) else self._undo()
+
+    def _undo(self) -> Answer:
         return self._edit(lambda store: store.undo(), lambda what: [what or "nothing to undo"])
 
     def redo(self) -> Answer:

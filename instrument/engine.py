@@ -88,7 +88,7 @@ class _Awaited:
     """A recording whose outcome has not come, and who waits for it."""
 
     callers: list[Call] = field(default_factory=list)
-    then: Callable[[Outcome, bool], None] | None = None
+    then: list[Callable[[Outcome, bool], None]] = field(default_factory=list)
     is_stopped: bool = False
 
 
@@ -517,18 +517,22 @@ class Engine:
             count_in_s=count_in_s,
             length_s=length_s,
         )
-        self._awaited.append(_Awaited(then=then))
+        self._awaited.append(_Awaited(then=[then] if then else []))
 
     @property
     def recording_kind(self) -> str | None:
         """What kind of take is being recorded, if one is."""
         return None if self.recorder.state.phase == "idle" else self._recording_kind
 
-    def finish_recording(self, caller: Call | None) -> bool:
-        """Ends the recording; `caller` gets the answer once the take is on disk. Whether there was one."""
+    def finish_recording(self, caller: Call | None, then: Callable[[Outcome, bool], None] | None = None) -> bool:
+        """Ends the recording; `caller` gets the answer, and `then` what came of it, once the take is on disk.
+
+        Whether there was one.
+        """
         if not self.recorder.stop():
             return False
         self._awaited[-1].is_stopped = True
+        self._awaited[-1].then += [then] if then else []
         if caller is not None:
             self.expect_outcome(caller)
         return True
@@ -791,8 +795,8 @@ class Engine:
     def _finish_recording(self, outcome: Outcome) -> None:
         awaited = self._awaited.popleft() if self._awaited else _Awaited()
         self._answer_outcome(outcome, awaited.callers)
-        if awaited.then is not None:
-            awaited.then(outcome, awaited.is_stopped)
+        for then in awaited.then:
+            then(outcome, awaited.is_stopped)
 
     def _answer_outcome(self, outcome: Outcome, callers: Sequence[Call]) -> None:
         take = outcome.take

@@ -435,7 +435,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/undo",
             "",
-            "Takes back the last change of takes, recording included, as often as you like.",
+            "Takes back the last change of takes, recording included, as often as you like; while recording, what is "
+            "being recorded.",
             done="what:s",
         ),
         _row("/instrument/redo", "", "Does again what `undo` took back.", done="what:s"),

@@ -94,6 +94,29 @@ def test_dragging_an_end_of_the_strip_trims_the_take(page: "Page", program: Prog
     wait_until(lambda: (take(program, 6) or {})["trim"] is None, "the take to be whole again")
 
 
+def test_a_tap_on_another_card_goes_on_with_that_one(page: "Page", program: Program) -> None:
+    before = [len(takes_of(program, posture)) for posture in ("rest", "wide")]
+    for posture, key in (("rest", "1"), ("wide", "2")):
+        page.keyboard.press(key)
+        page.get_by_text(f"Recording {posture}: press it again").wait_for()
+        wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
+    page.keyboard.press("2")
+    wanted = [count + 1 for count in before]
+    wait_until(lambda: [len(takes_of(program, one)) for one in ("rest", "wide")] == wanted, "a take of each")
+    for _ in before:
+        program.ask("undo")
+
+
+def test_undo_while_a_card_is_held_drops_its_take(page: "Page", program: Program) -> None:
+    before = takes_of(program, "rest")
+    page.keyboard.press("1")
+    wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
+    page.keyboard.press("Control+z")
+    page.get_by_text("The recording has ended").wait_for()
+    wait_until(lambda: takes_of(program, "rest") == before, "the takes as they were")
+    page.locator("[data-name=rest][aria-pressed=false]").wait_for()
+
+
 def test_an_end_of_the_strip_moves_with_the_arrow_keys(page: "Page", program: Program) -> None:
     page.locator("[data-take='6']").click()
     page.locator(".trim-first[aria-valuenow='0']").wait_for()

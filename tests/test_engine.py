@@ -118,6 +118,20 @@ def test_a_model_file_that_is_damaged_is_not_run(tmp_path: Path) -> None:
         assert (side["running"], amount["running"]) == (False, True)
 
 
+def test_undo_while_recording_takes_back_what_is_being_recorded(instrument: Playing) -> None:
+    kept, _ = instrument.record_numbers(ROW, "side", "left")
+    instrument.ask("record", "side", "right")
+    assert instrument.ask("undo") == ["the recording"]  # no frame had come
+    instrument.ask("record", "side", "right")
+    instrument.inputs(0.8, 0.9, count=5)
+    wait_until(lambda: instrument.status()["recording"]["frames"] >= 5, "the numbers to be recorded")
+    assert instrument.ask("undo")[0] != "the recording"
+    assert [row["id"] for row in instrument.takes()] == [kept]
+    assert instrument.status()["recording"]["state"] == "idle"
+    instrument.ask("undo")
+    assert instrument.takes() == []
+
+
 def test_undo_and_redo_take_a_recording_out_and_back_in(instrument: Playing) -> None:
     instrument.record_numbers(ROW, "side", "left")
     instrument.record_numbers(ROW, "side", "right")

@@ -165,7 +165,8 @@ TEXTS: dict[str, str] = {
     "hands_free_done": "{kept} new of {what}",
     "hands_free_stopped": "Stopped; {kept} new",
     "cards_recording": "Recording {what}",
-    "cards_latched": "Recording {what}: press again to stop",
+    "cards_ended": "The recording has ended",
+    "cards_latched": "Recording {what}: press it again to stop, or another card to go on with that",
     "cards_saving": "Keeping it",
     "cards_recorded": "Take {take} of {what}: {frames} frames",
     "card_about": "Hold to record; a short press holds it for you",
@@ -442,6 +443,8 @@ TEXTS: dict[str, str] = {
     "destination_osc": "127.0.0.1:9000",
     "destination_midi": "virtual, or part of a port's name",
     "destination_add": "Add",
+    "destination_change": "Change",
+    "destination_change_about": "Send this elsewhere",
     # Wizard
     "wizard_back": "Back",
     "wizard_next": "Next",

@@ -23,7 +23,8 @@ define("class-cards", (element) => {
   element.append(make("div", { class: "cards-top" }, said, free.element), groups);
   let cards = [];
   let described = "";
-  let held = null; // {card, since, isLatched, started}
+  let held = null; // {card, since, isLatched, isUnderWay, started}
+  let isDown = false; // whether a card, or its key, is being pressed
   const targets = valueTargets();
   let values = null; // the cards of continuous outputs
 
@@ -63,18 +64,28 @@ define("class-cards", (element) => {
     }
   };
 
-  const release = () => {
-    if (!held || held.isLatched) return;
-    if (performance.now() - held.since < TAP_MS) {
-      held.isLatched = true;
-      say(t("cards_latched", { what: held.card.name }));
-    } else end();
+  const latch = () => {
+    held.isLatched = true;
+    say(t("cards_latched", { what: held.card.name }));
   };
 
-  const press = (card) => {
+  const release = () => {
+    isDown = false;
+    if (!held || held.isLatched) return;
+    if (performance.now() - held.since < TAP_MS) latch();
+    else end();
+  };
+
+  const press = async (card) => {
+    isDown = true;
     if (free.isBusy || (free.isOn && !held)) free.begin(card);
-    else if (held?.isLatched) end();
-    else begin(card);
+    else if (held?.isLatched) {
+      const isAnother = held.card !== card;
+      await end();
+      if (!isAnother || held) return;
+      begin(card);
+      if (!isDown) latch();
+    } else begin(card);
   };
 
   // Elsewhere in the page somebody wants a take of a class: with a count-in, whatever else is set.
@@ -175,7 +186,10 @@ define("class-cards", (element) => {
     event.preventDefault();
     if (!event.repeat) press(card);
   };
-  const onKeyUp = (event) => held && event.key === held.card.key && release();
+  const onKeyUp = (event) => {
+    if (!held) isDown = false;
+    else if (event.key === held.card.key) release();
+  };
   const onBlur = () => held && !held.isLatched && end();
   window.addEventListener("keydown", onKeyDown);
   window.addEventListener("keyup", onKeyUp);
@@ -192,7 +206,16 @@ define("class-cards", (element) => {
     () => clearInterval(clock),
     () => end(),
     ...free.endings,
-    live.on("state", ({ name }) => (name === "status" || name === "takes") && build()),
+    live.on("state", ({ name, value }) => {
+      if (name === "status" || name === "takes") build();
+      // Undone, or stopped from elsewhere; what comes of it is said there.
+      if (name === "recording" && held && value[0] === "recording") held.isUnderWay = true;
+      if (name === "recording" && held?.isUnderWay && value[0] === "idle") {
+        let_go(held.card);
+        held = null;
+        say(t("cards_ended"));
+      }
+    }),
     live.on("link", (isThere) => {
       if (isThere || !held) return;
       let_go(held.card);
