@@ -174,7 +174,7 @@ def _at_right_angles(direction: Floats, others: list[Floats]) -> Floats:
 
 
 def _held_apart(apart: Floats, start: Floats | None) -> Floats:
-    """(q, 2): the directions at right angles in which pairs `apart` by that (P, q) crowd least, beginning at `start`."""
+    """(q, 2): the directions at right angles in which pairs `apart` by that (P, q) crowd least, begun at `start`."""
     if start is None:
         nearness = np.square(apart).sum(axis=1, keepdims=True) + 1e-12
         start = np.linalg.svd(apart / nearness, full_matrices=False)[2][:2].T
