@@ -24,6 +24,7 @@ MOST_PER_MINUTE = 1.0
 _AIM = 0.5
 """Of those, on the part that sets the threshold: what is found there to be just enough is too little elsewhere."""
 _STRICTEST = 0.95
+_FEW_KEPT = 0.8
 _LONG_ENOUGH_MIN = 3.0
 """What 95 % sure of at most one a minute takes, if none is seen."""
 
@@ -91,7 +92,7 @@ def rehearse(model: TrainedModel, output: Output, streams: Sequence[Stream]) -> 
         "at_most_per_minute": round(most_likely_at_most(count) / minutes, 3),
         "gestures_kept": round(1.0 - least, 4),
     }
-    return found | {"text": _in_words(found, is_at_limit=least >= _STRICTEST)}
+    return found | {"text": _in_words(found)}
 
 
 def triggers(times_s: NDArray[np.float64], seen: NDArray[np.float64], said: NDArray[np.intp]) -> FloatArray:
@@ -142,14 +143,19 @@ def most_likely_at_most(count: int) -> float:
     return high
 
 
-def _in_words(found: Mapping[str, Any], *, is_at_limit: bool) -> str:
+def _in_words(found: Mapping[str, Any]) -> str:
     text = (
-        f"{found['per_minute']:g} false triggers a minute on the {found['measured_on_s']:g} s that did not set the "
-        f"threshold ({found['per_minute_by_default']:g} without the rehearsal); {found['gestures_kept']:.0%} of the "
-        "frames of true gestures are kept"
+        f"{found['per_minute']:g} false triggers a minute in the second half ({found['measured_on_s']:g} s), which had no "
+        f"say in the threshold; {found['per_minute_by_default']:g} without the rehearsal. "
+        f"{found['gestures_kept']:.0%} of the frames of true gestures are kept."
     )
-    if is_at_limit:
-        text += "; what you did meanwhile looks like the gestures: record more takes, or other gestures"
+    if found["gestures_kept"] < _FEW_KEPT:
+        text += (
+            " That is few: what was done meanwhile looks like the gestures. Undo the rehearsal if some were meant; else "
+            "record more takes, or choose other gestures."
+        )
     if found["measured_on_s"] < 60 * _LONG_ENOUGH_MIN:
-        text += f"; so short a time only shows that it is below {found['at_most_per_minute']:.1f}; rehearse for longer"
+        text += (
+            f" So short a time only shows fewer than {found['at_most_per_minute']:.1f} a minute: rehearse for longer."
+        )
     return text
