@@ -1,5 +1,7 @@
-// <instrument-run-view>: the skeleton at the playhead, what is said there, and playing it back.
+// <instrument-run-view>: the skeleton at the playhead, what is said there, and playing it back; while there is nothing
+// to look through, the camera.
 
+import "./camera_view.js";
 import { live, t } from "./live.js";
 import { define, drawer, make, onKey, sharpCanvas } from "./element.js";
 import { look } from "./accents.js";
@@ -13,6 +15,7 @@ define("run-view", (element) => {
   const play = make("button", { class: "run-play", title: t("run_play_about"), onclick: () => toggle() }, t("run_play"));
   const time = make("span", { class: "run-time" });
   element.append(canvas, note, said, make("div", { class: "run-transport" }, play, time));
+  const camera = make("instrument-camera-view", { mirrored: true });
   const toggle = () => run.take && run.play(!run.isPlaying);
 
   const draw = drawer(() => {
@@ -22,8 +25,9 @@ define("run-view", (element) => {
     const isThere = frame && (frame.pose || frame.left_hand || frame.right_hand || frame.numbers);
     note.hidden = Boolean(isThere) || (run.take && !frame);
     const isRecording = (live.state.recording?.[0] ?? "idle") !== "idle";
+    if ((isRecording || !run.take) !== camera.isConnected) camera.isConnected ? camera.remove() : canvas.after(camera);
     note.textContent = t(run.take ? "run_view_nobody" : isRecording ? "run_view_recording" : "run_view_none");
-    play.disabled = !run.take;
+    play.hidden = !run.take;
     play.textContent = t(run.isPlaying ? "run_pause" : "run_play");
     time.textContent = run.take ? `${clock(run.at)} / ${clock(run.take.seconds)}` : "";
     canvas.setAttribute("aria-label", t("run_view", { time: clock(run.at) }));
