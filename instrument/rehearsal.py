@@ -145,14 +145,14 @@ def most_likely_at_most(count: int) -> float:
 
 def _in_words(found: Mapping[str, Any]) -> str:
     text = (
-        f"{found['per_minute']:g} false triggers a minute in the second half ({found['measured_on_s']:g} s), which had no "
-        f"say in the threshold; {found['per_minute_by_default']:g} without the rehearsal. "
+        f"{found['per_minute']:g} false triggers a minute in the second half ({found['measured_on_s']:g} s), which had "
+        f"no say in the threshold; {found['per_minute_by_default']:g} without the rehearsal. "
         f"{found['gestures_kept']:.0%} of the frames of true gestures are kept."
     )
     if found["gestures_kept"] < _FEW_KEPT:
         text += (
-            " That is few: what was done meanwhile looks like the gestures. Undo the rehearsal if some were meant; else "
-            "record more takes, or choose other gestures."
+            " That is few: what was done meanwhile looks like the gestures. Undo the rehearsal if some were meant; "
+            "else record more takes, or choose other gestures."
         )
     if found["measured_on_s"] < 60 * _LONG_ENOUGH_MIN:
         text += (
