@@ -14,6 +14,7 @@ define("run-pin", (element) => {
   const choices = make("div", { class: "pin-choices" });
   const why = make("div", { class: "pin-why" });
   const answer = make("div", { class: "why", role: "status" });
+  let answered = null; // the run-through it is about
   element.append(make("h2", {}, t("pin")), how, make("div", { class: "pin-keys" }, start, end), choices, said, why, answer);
 
   const mark = (side) => {
@@ -41,6 +42,7 @@ define("run-pin", (element) => {
   const blame = async (output) => {
     if (!run.take) return;
     const at = run.at;
+    answered = run.take.id;
     const reply = await fetch(`/takes/${run.take.id}/blame?output=${encodeURIComponent(output)}&at_s=${at}`).catch(() => null);
     const found = (await reply?.json()) ?? { reason: t("state_page_gone") };
     if (found.reason) return answer.replaceChildren(found.reason);
@@ -121,7 +123,10 @@ define("run-pin", (element) => {
     () => window.removeEventListener("keydown", keys),
     onKey("w", () => why.firstElementChild?.click()),
     run.on("span", refresh),
-    run.on("take", () => (answer.replaceChildren(), refresh())),
+    run.on("take", () => {
+      if (run.take?.id !== answered) answer.replaceChildren();
+      refresh();
+    }),
     live.on("state", ({ name }) => (name === "status" || name === "takes") && build()),
   ];
 });
