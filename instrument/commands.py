@@ -677,10 +677,15 @@ class Commands:
         outputs = self._engine.patch.outputs
         if len(values) != len(outputs):
             raise ValueError(f"{len(values)} values came, there are {len(outputs)} outputs")
+        refused = []
         for output, value in zip(outputs, values, strict=True):
-            if (target := _wekinator_target(output, value)) is not None:
-                self._engine.targets[output.name] = target
-                self._engine.desk.routes.wekinator_values[output.name] = value
+            if (target := _wekinator_target(output, value)) is None:
+                refused.append(f"{output.name} {value:g}")
+                continue
+            self._engine.targets[output.name] = target
+            self._engine.desk.routes.wekinator_values[output.name] = value
+        if refused:
+            raise ValueError(f"left as they were, for the patch has no such class or value: {', '.join(refused)}")
         return None
 
     def control_startRecording(self) -> Answer:  # noqa: N802  (Wekinator's spelling)

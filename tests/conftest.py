@@ -14,7 +14,7 @@ if "numpy" not in sys.modules:  # a plugin may have imported it
 
 import pytest
 from browsing import Program, chromium
-from clients import require_client
+from clients import require_client, wait_until
 from hypothesis import settings
 
 from instrument import assets
@@ -70,4 +70,5 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     require_client("chromium")
     project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
     with Program(project.folder, "--source", "demo") as program:
+        wait_until(program.answers, "the engine")
         yield program

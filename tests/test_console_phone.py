@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     require_client("chromium")
     project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
     with Program(project.folder, "--source", "phone") as program:
+        wait_until(program.answers, "the engine")
         yield program
 
 
@@ -116,6 +118,18 @@ def test_the_page_goes_back_to_the_computers_own_camera_when_its_own_was_stopped
     page.get_by_role("button", name="Stop this camera").click()
     page.get_by_role("button", name="Watch the computer's own camera again").click()
     wait_until(lambda: source(program)["name"] != "phone", "another source")
+    page.close()
+    program.ask("source", "phone")
+
+
+def test_the_page_goes_back_to_the_computers_own_camera_from_a_video(
+    browser: "Browser", program: Program, tmp_path: Path
+) -> None:
+    film = camera_clip(tmp_path / "film.mjpeg")
+    program.ask("source", str(film))
+    page = open_page(browser, f"{program.url}/camera")
+    page.get_by_role("button", name="Watch the computer's own camera again").click()
+    wait_until(lambda: source(program)["name"] not in (str(film), "phone"), "another source")
     page.close()
     program.ask("source", "phone")
 

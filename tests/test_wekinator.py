@@ -492,6 +492,12 @@ def test_a_recording_may_be_a_single_example(sketch: Sketch) -> None:
     assert classes_of(sketch.sent()) == [1.0, 2.0]
 
 
+def test_a_class_there_is_not_is_left_out_and_said(sketch: Sketch, caplog: pytest.LogCaptureFixture) -> None:
+    sketch.control("outputs", 7.0, 0.25)
+    assert sketch.engine.targets == {"side": "left", "amount": 0.25}
+    assert "side 7" in caplog.text
+
+
 def test_outputs_sent_while_running_are_what_an_output_that_does_not_run_says(sketch: Sketch) -> None:
     sketch.teach()
     sketch.control("disableModelRunning", 1)

@@ -11,6 +11,7 @@ const QUALITY = 0.72;
 const MOST_UNDER_WAY = 2;
 const FORGOTTEN_MS = 2000; // a picture not answered by then is not waited for
 const REPLACED = 4001;
+const OWN_SOURCES = /^(camera:|demo$|osc$)/; // what the program listens to by itself
 const IS_HERE = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname); // others may choose no other source
 const STARTED = "instrument-camera"; // remembered, so that a page that is loaded again goes on
 
@@ -67,7 +68,8 @@ define("phone-camera", (element) => {
     start.textContent = t(isWanted ? "phone_stop" : "phone_start");
     start.setAttribute("aria-pressed", String(isWanted));
     watch.hidden = !(isWanted && stream && !isWatched && live.state.engine === "here");
-    back.hidden = isWanted || !IS_HERE || live.state.status?.source?.name !== "phone" || live.state.engine !== "here";
+    const isElsewhere = !OWN_SOURCES.test(live.state.status?.source?.name ?? "osc");
+    back.hidden = isWanted || !IS_HERE || !isElsewhere || live.state.engine !== "here";
     note.hidden = Boolean(stream);
     note.textContent = t("phone_note");
     figures.hidden = !isSending;
