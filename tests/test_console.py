@@ -86,7 +86,7 @@ def test_a_tap_holds_the_card_until_the_next(browser: "Browser", program: Progra
     page.locator(SKELETON).wait_for()
     card = page.get_by_role("button", name="wide")
     card.click()
-    page.get_by_text("press again to stop").wait_for()
+    page.get_by_text("press it again to stop").wait_for()
     wait_until(lambda: json.loads(str(program.ask("status")[0]))["recording"]["frames"] > 3, "frames to be recorded")
     card.click()
     page.get_by_text(re.compile(r"Take \d+ of wide")).wait_for()

@@ -329,7 +329,7 @@ def test_two_continuous_outputs_are_set_on_a_pad_with_the_arrow_keys_and_recorde
     page.get_by_text("to teach: lift 0.52, spread 65").wait_for()
     assert page.get_by_label("What to teach spread").input_value() == "65"
     page.get_by_role("button", name="Record this point").click()  # a short press holds it
-    page.get_by_text("press again to stop").wait_for()
+    page.get_by_text("press it again to stop").wait_for()
     page.wait_for_timeout(300)
     page.get_by_role("button", name="Record this point").click()
     page.get_by_text("frames", exact=False).and_(page.locator(".card-said")).wait_for()
