@@ -195,6 +195,23 @@ def test_movements_reach_the_page_with_their_frame(tmp_path: Path) -> None:
         with_hub(port_of(one), use)
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_it_ends_when_cancelled_although_its_bell_has_just_rung(steps: int) -> None:
+    async def cancel() -> bool:
+        hub = Hub("127.0.0.1", free_udp_port())
+        running = asyncio.create_task(hub.run())
+        await asyncio.sleep(0.15)
+        hub.want()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        ended, _ = await asyncio.wait([running], timeout=2.0)
+        running.cancel()
+        return bool(ended)
+
+    assert asyncio.run(cancel())
+
+
 def test_an_engine_that_is_gone_is_said_to_be_gone() -> None:
     async def ask() -> None:
         with pytest.raises(NoAnswer, match="does not answer; it is started again"):

@@ -124,7 +124,8 @@ class Hub(asyncio.DatagramProtocol):
             raise NoAnswer(str(error)) from None
         try:
             transport.sendto(datagram)
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except NoAnswer:
             raise
         except TimeoutError:
@@ -142,7 +143,8 @@ class Hub(asyncio.DatagramProtocol):
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), TICK_S)
+                    async with asyncio.timeout(TICK_S):  # Python 3.11's wait_for may swallow a cancellation
+                        await self._bell.wait()
                 self._bell.clear()
                 self._subscribe(loop.time())
                 if self._viewers and loop.time() - self._heard_at_s > GONE_S:

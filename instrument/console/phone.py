@@ -109,7 +109,8 @@ class _Camera:
             await self._say(watched=False)
             while True:
                 try:
-                    reader, writer = await asyncio.wait_for(self._meet_engine(), PATIENCE_S)
+                    async with asyncio.timeout(PATIENCE_S):
+                        reader, writer = await self._meet_engine()
                 except (OSError, TimeoutError, asyncio.IncompleteReadError):  # its source is not the phone
                     await asyncio.sleep(RETRY_S)
                     continue
@@ -158,7 +159,8 @@ class _Camera:
                 (number, self._delay_ms, picture), self._newest = self._newest, None
                 is_taken.clear()
                 writer.write(HEAD.pack(len(picture), self._delay_ms) + picture)
-                await asyncio.wait_for(is_taken.wait(), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    await is_taken.wait()
                 self._taken += 1
                 await self._say(taken=number)
 
