@@ -104,10 +104,11 @@ class Frames:
     def _listen(self) -> None:
         while not self._closing.is_set():
             with contextlib.suppress(OSError), Instrument(port=self._port) as client:
-                client.send("/instrument/subscribe", "frame")
-                for address, values in client.messages(5.0):
-                    if address == "/instrument/frame":
-                        self.seen.append((time.monotonic(), int(values[0])))
+                while not self._closing.is_set():  # by one socket, so that no frame is missed in between
+                    client.send("/instrument/subscribe", "frame")
+                    for address, values in client.messages(5.0):
+                        if address == "/instrument/frame":
+                            self.seen.append((time.monotonic(), int(values[0])))
             self._closing.wait(0.1)
 
 
@@ -118,10 +119,7 @@ def class_at(changes: list[tuple[float, str]], at_s: float) -> str | None:
 
 
 def share_right(changes: list[tuple[float, str]], frames: Frames, since_s: float) -> float:
-    """In how many of the frames whose posture is known the receiver had heard of the right class.
-
-    Nine in ten or more: what is left are the first frames of a posture, before it has been held long enough to be sent.
-    """
+    """In how many of the frames whose posture is known the receiver had heard of the right class."""
     known = [(at_s, "rest") for at_s in frames.between(REST, since_s)]
     known += [(at_s, "arms up") for at_s in frames.between(UP, since_s)]
     assert len(known) > 50
@@ -203,8 +201,8 @@ def test_a_session_on_the_demo_video_is_heard_by_liblo_pure_data_and_fluidsynth(
             for at_s, line in zip(pd.heard_at_s, list(pd.lines), strict=False)
             if line.startswith("posture:") and "none" not in line and at_s > trained_at_s
         ]
-        assert share_right(by_liblo, frames, since_s) > 0.85
-        assert share_right(by_pd, frames, since_s) > 0.85
+        assert share_right(by_liblo, frames, since_s) > 0.95
+        assert share_right(by_pd, frames, since_s) > 0.95
 
         frames.wait_for(*range(120, 125))
         wait_until(lambda: loudness_of(sound) > 0.003, "the note")
