@@ -12,6 +12,7 @@ from bodies import pose
 from instrument import assets
 from instrument.camera import fit_width
 from instrument.patch import Listen
+from instrument.replay import DEMO_FRAMES, Clip, there_and_back
 from instrument.signals import Frame, Landmarks
 from instrument.tracker import (
     Follower,
@@ -67,6 +68,19 @@ def test_their_arms_go_up_and_down(demo_landmarks: list[Landmarks]) -> None:
     assert lifted(57) > 0.05
     assert lifted(41) < -0.05
     assert lifted(80) < -0.05
+
+
+def test_left_and_right_are_not_taken_for_each_other_while_arms_pass_the_face() -> None:
+    tracker = MediaPipeTracker(Listen(), pose_model=assets.path("pose.task"), hand_model=None)
+    clip = Clip(assets.path("demo.mp4"), count=DEMO_FRAMES, width_px=640)
+    left_of_right = []
+    for number in range(4 * DEMO_FRAMES):  # they face the camera throughout
+        image = clip[there_and_back(number, DEMO_FRAMES)]
+        found = tracker.track(Frame(number=number, captured_at_s=10 + number * FRAME_S, image_bgr=image)).pose
+        if found is not None:
+            left_of_right.append(found[11, 0] - found[12, 0] + found[23, 0] - found[24, 0])
+    tracker.close()
+    assert np.mean(np.array(left_of_right) > 0) > 0.97  # by the tracker alone 0.85
 
 
 def test_world_coordinates_and_visibility_come_along(demo_landmarks: list[Landmarks]) -> None:
