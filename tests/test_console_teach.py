@@ -251,14 +251,13 @@ def test_the_advice_on_badly_tracked_takes_deletes_them(page: "Page") -> None:
 
 def test_how_the_loss_fell_is_drawn_and_stays(page: "Page") -> None:
     page.get_by_role("button", name="Learn again").click()
-    loss = page.get_by_role("img", name="loss at step")
-    loss.wait_for()
-    page.get_by_role("button", name="Learn again").wait_for()
-    page.locator("instrument-coaching [data-kind]").first.wait_for()
-    points = loss.locator("polyline").get_attribute("points") or ""
-    heights = [float(point.split(",")[1]) for point in points.split()]
-    assert len(heights) > 10
-    assert heights[0] < heights[-1], "the loss begins at the top"
+    curve = page.get_by_role("img", name="loss at step").locator("polyline")
+
+    def heights() -> list[float]:
+        return [float(point.split(",")[1]) for point in (curve.get_attribute("points") or "").split()]
+
+    wait_until(lambda: len(heights()) > 10, "the curve")
+    assert heights()[0] < heights()[-1], "the loss begins at the top"
     page.get_by_role("img", name="% on takes kept apart").wait_for()
 
 
