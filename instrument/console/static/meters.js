@@ -3,7 +3,7 @@
 import { live, t } from "./live.js";
 import { define, drawer, make, sharpCanvas } from "./element.js";
 import { look } from "./accents.js";
-import { keyOfControl, keyOfRoute } from "./controls.js";
+import { keyOfControl, keyOfRoute, readingOf } from "./controls.js";
 
 const SHOWN_MS = 10_000;
 const DRAWN_EVERY_MS = 60; // a curve of ten seconds needs no more
@@ -82,27 +82,10 @@ function meterOf(route) {
     row,
     key: keyOfRoute(route),
     take(values, now) {
-      if (typeof values[0] === "string") {
-        const [said, confidence] = values;
-        if (said !== text) flashedAt = now;
-        text = said;
-        share = said === "none" ? 0 : (confidence ?? 1);
-        colour = look(route.output, said).accent;
-      } else if (route.osc) {
-        share = (values[0] - route.low) / (route.high - route.low);
-        text = shortNumber(values[0]);
-      } else if (route.midi === "note") {
-        const isOn = (values[0] & 0xf0) === 0x90 && values[2] > 0;
-        if (isOn) flashedAt = now;
-        share = isOn ? values[2] / 127 : 0;
-        text = t(isOn ? "meter_on" : "meter_off");
-      } else {
-        const sent = values[values.length - 1];
-        if (route.midi === "program" && String(sent) !== text) flashedAt = now;
-        share = route.midi === "program" ? 1 : (sent - route.low) / (route.high - route.low || 1);
-        text = String(sent);
-      }
-      share = Math.min(Math.max(share, 0), 1);
+      const reading = readingOf(route, values, text);
+      if (reading.isNew) flashedAt = now;
+      if (typeof values[0] === "string") colour = look(route.output, values[0]).accent;
+      ({ text, share } = reading);
     },
     draw(now) {
       history.push([now, share, colour]);
@@ -146,9 +129,4 @@ function drawHistory({ context, width, height }, history, now) {
   context.fillRect(width - levelWidth, 0, levelWidth, height);
   context.fillStyle = last[2];
   context.fillRect(width - levelWidth, y(last[1]), levelWidth, height - y(last[1]));
-}
-
-function shortNumber(value) {
-  const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }

@@ -5,7 +5,7 @@
 import { live, t } from "./live.js";
 import { define, isTyping, make, onKey, sharpCanvas } from "./element.js";
 import { look, outputs } from "./accents.js";
-import { keyOfControl, keyOfRoute, shortNumber } from "./controls.js";
+import { keyOfControl, keyOfRoute, readingOf, shortNumber } from "./controls.js";
 import { drawCurve, isLevel } from "./route_curve.js";
 import { routeEditor } from "./route_editor.js";
 
@@ -206,25 +206,9 @@ function rowOf(index, pick, ask) {
       }
     },
     take(values, now) {
-      if (typeof values[0] === "string") {
-        if (values[0] !== text) flashedAt = now;
-        text = values[0];
-        share = values[0] === "none" ? 0 : (values[1] ?? 1);
-      } else if (route.osc) {
-        share = (values[0] - route.low) / (route.high - route.low);
-        text = shortNumber(values[0]);
-      } else if (route.midi === "note") {
-        const isOn = (values[0] & 0xf0) === 0x90 && values[2] > 0;
-        if (isOn) flashedAt = now;
-        share = isOn ? 1 : 0;
-        text = t(isOn ? "meter_on" : "meter_off");
-      } else {
-        const sent = values[values.length - 1];
-        if (route.midi === "program") flashedAt = now;
-        share = route.midi === "program" ? 1 : (sent - route.low) / (route.high - route.low);
-        text = String(sent);
-      }
-      share = Math.min(Math.max(share, 0), 1);
+      const reading = readingOf(route, values, text);
+      if (reading.isNew) flashedAt = now;
+      ({ text, share } = reading);
       isDue = true;
     },
     draw(now) {
