@@ -16,6 +16,7 @@ import psutil
 from clients import PATIENCE_S, free_tcp_port, free_udp_port, require_client, wait_until
 
 from instrument.client import Client, NoAnswer
+from instrument.projects import new_project
 from instrument.protocol import Value
 
 if TYPE_CHECKING:
@@ -140,6 +141,15 @@ class Program:
         assert self.process.stdout is not None
         with self.process.stdout as stream:
             self.lines.extend(line.decode(errors="replace").rstrip() for line in iter(stream.readline, b""))
+
+
+@contextlib.contextmanager
+def ready_made(folder: Path, source: str) -> Iterator[Program]:
+    """The ready-made project, made in that folder and played from that source; its engine answers."""
+    require_client("chromium")
+    with Program(new_project(folder, "three-postures").folder, "--source", source) as program:
+        wait_until(program.answers, "the engine")
+        yield program
 
 
 @contextlib.contextmanager

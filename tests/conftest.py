@@ -13,12 +13,10 @@ if "numpy" not in sys.modules:  # a plugin may have imported it
     use_one_thread()
 
 import pytest
-from browsing import Program, chromium
-from clients import require_client, wait_until
+from browsing import Program, chromium, ready_made
 from hypothesis import settings
 
 from instrument import assets
-from instrument.projects import new_project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -67,8 +65,5 @@ def browser() -> Iterator["Browser"]:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """The ready-made project with the demo performer, played for the tests of one module."""
-    require_client("chromium")
-    project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
-    with Program(project.folder, "--source", "demo") as program:
-        wait_until(program.answers, "the engine")
+    with ready_made(tmp_path_factory.mktemp("projects") / "piece", "demo") as program:
         yield program

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import SWITCHES, Program, camera_clip, chromium, fake_camera, open_page
+from browsing import SWITCHES, Program, camera_clip, chromium, fake_camera, open_page, ready_made
 from clients import require_client, wait_until
-
-from instrument.projects import new_project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -26,10 +24,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    require_client("chromium")
-    project = new_project(tmp_path_factory.mktemp("projects") / "piece", "three-postures")
-    with Program(project.folder, "--source", "phone") as program:
-        wait_until(program.answers, "the engine")
+    with ready_made(tmp_path_factory.mktemp("projects") / "piece", "phone") as program:
         yield program
 
 
