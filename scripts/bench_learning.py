@@ -274,9 +274,9 @@ def video(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
             continue
         here = _tracked(file, None)
         rng = np.random.default_rng(0)
-        theres = [_tracked(file, _framing(here, rng)) for _ in range(_FRAMINGS)]
-        heights = (here[:, [15, 16], 1] - here[:, [11, 12], 1]).mean(axis=1)
-        heights /= np.abs(here[:, [23, 24], 1] - here[:, [11, 12], 1]).mean()
+        turns = [_framing(here, rng) for _ in range(_FRAMINGS)]
+        theres = [_tracked(file, turn) for turn in turns]
+        heights = _wrist_heights(here)
         low, high = np.nanpercentile(heights, [33.3, 66.7])
         gap = 0.1 * (np.nanpercentile(heights, 95) - np.nanpercentile(heights, 5))
         labels = np.digitize(heights, [low, high])
@@ -309,8 +309,15 @@ def video(runs: int, peers: dict[str, Learner]) -> dict[str, Any]:
                 predict, _ = learn(flat[0][is_seen], targets[is_seen], len(dataset.classes), run)
                 one, *others = (float((predict(some[is_held]) == targets[is_held]).mean()) for some in flat)
                 scores.setdefault(peer, []).append((one, float(np.mean(others))))
-        print(f"  {name}: {len(rows)} of {len(here)} frames, found in both")
-        figures[name] = {"frames": len(rows)}
+        agrees = np.mean(
+            [
+                np.digitize(_wrist_heights(_moved_back(there, turn)), [low, high])[rows] == labels[rows]
+                for there, turn in zip(theres, turns, strict=True)
+            ]
+        )
+        print(f"  {name}: {len(rows)} of {len(here)} frames, found in both; re-framed, the wrists themselves")
+        print(f"    are low, middle or high as before in {agrees:.4f}")
+        figures[name] = {"frames": len(rows), "labels_agree": float(agrees)}
         for learner, pairs in scores.items():
             first, second = np.mean(pairs, axis=0)
             figures[name][learner] = {"here": first, "elsewhere": second}
@@ -337,6 +344,17 @@ def _framing(here: FloatArray, rng: np.random.Generator) -> NDArray[np.float64]:
         if (corners >= 0).all() and (corners <= _PICTURE).all():
             break
     return turn
+
+
+def _wrist_heights(points: FloatArray) -> FloatArray:
+    """(N,): how far the wrists of (N, 33, 2 or more) are below the shoulders, in torso lengths."""
+    heights = (points[:, [15, 16], 1] - points[:, [11, 12], 1]).mean(axis=1)
+    return np.asarray(heights / np.nanmean(np.abs(points[:, [23, 24], 1] - points[:, [11, 12], 1])))
+
+
+def _moved_back(points: FloatArray, turn: NDArray[np.float64]) -> FloatArray:
+    """(N, 33, 2): where those landmarks of a re-framed film are in the film as it is."""
+    return np.asarray((points[:, :, :2] - turn[:, 2]) @ np.linalg.inv(turn[:, :2]).T)
 
 
 def _tracked(file: Path, turn: NDArray[np.float64] | None) -> FloatArray:
