@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,22 @@ def test_an_engine_that_is_not_there_is_gone_and_answers_nothing() -> None:
             await hub.ask("/instrument/ping", timeout_s=0.5)
 
     with_hub(free_udp_port(), use)
+
+
+def test_what_a_dying_engine_took_in_fails_when_it_is_gone() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dying:
+        dying.bind(("127.0.0.1", 0))
+        dying.settimeout(PATIENCE_S)
+
+        async def use(hub: Hub, viewer: Viewer) -> None:
+            asked = asyncio.create_task(hub.ask("/instrument/record", "side", "left"))
+            while b"/instrument/record" not in await asyncio.to_thread(dying.recv, 65535):
+                pass
+            dying.close()
+            with pytest.raises(NoAnswer, match="started again"):
+                await asyncio.wait_for(asked, PATIENCE_S)
+
+        with_hub(dying.getsockname()[1], use)
 
 
 def test_only_topics_a_page_wants_are_asked_for(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ class Hub(asyncio.DatagramProtocol):
         self._due = set(ASKED_FIRST)
         self._status_at_s = 0.0
         self._bell = asyncio.Event()
+        self._asked: set[asyncio.Future[list[Value]]] = set()
 
     # Pages
 
@@ -122,6 +123,7 @@ class Hub(asyncio.DatagramProtocol):
             )
         except OSError as error:
             raise NoAnswer(str(error)) from None
+        self._asked.add(answer)
         try:
             transport.sendto(datagram)
             async with asyncio.timeout(timeout_s):
@@ -131,6 +133,7 @@ class Hub(asyncio.DatagramProtocol):
         except TimeoutError:
             raise NoAnswer(f"no answer to {address} within {timeout_s:g} s") from None
         finally:
+            self._asked.discard(answer)
             transport.close()
 
     # The engine
@@ -182,6 +185,8 @@ class Hub(asyncio.DatagramProtocol):
 
     def error_received(self, _: Exception) -> None:
         self._set_engine("gone")  # the port is closed
+        for answer in self._asked:
+            _give_up(answer)  # what an engine that dies has taken in is never answered
 
     def _take(self, topic: str, values: tuple[Value, ...]) -> None:
         match topic:
@@ -315,8 +320,12 @@ class _Answer(asyncio.DatagramProtocol):
                     self._answer.set_exception(CommandFailed(str(values[1]) if len(values) > 1 else "no reason given"))
 
     def error_received(self, _: Exception) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(NoAnswer("the engine does not answer; it is started again by itself"))
+        _give_up(self._answer)
+
+
+def _give_up(answer: "asyncio.Future[list[Value]]") -> None:
+    if not answer.done():
+        answer.set_exception(NoAnswer("the engine does not answer; it is started again by itself"))
 
 
 def topics_there_are(topics: Iterable[object]) -> frozenset[str]:
