@@ -13,6 +13,8 @@ STAGES = ("wait", "capture", "track", "features", "predict", "map", "send")
 """In order: `wait` while the frame before is still being tracked, `capture` until the engine has the
 frame in hand, finding landmarks, and so on to the datagram's departure."""
 
+_RATE_S = 3.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -69,15 +71,13 @@ class Latencies:
             for name, column in columns.items()
         }
 
-    def rate_hz(self) -> float:
-        """Frames a second over the newest hundred."""
-        count = min(self.frames, len(self._times_s), 100)
-        if count < 2:
+    def rate_hz(self, now_s: float) -> float:
+        """Frames a second over the last three seconds."""
+        arrived_s = self._times_s[: min(self.frames, len(self._times_s)), 0]
+        recent_s = arrived_s[arrived_s > now_s - _RATE_S]
+        if len(recent_s) < 2:
             return 0.0
-        newest = (self.frames - 1) % len(self._times_s)
-        oldest = (self.frames - count) % len(self._times_s)
-        elapsed_s = self._times_s[newest, 0] - self._times_s[oldest, 0]
-        return (count - 1) / elapsed_s if elapsed_s > 0 else 0.0
+        return (len(recent_s) - 1) / max(now_s - float(recent_s.min()), 1e-3)
 
     def clear(self) -> None:
         self.frames = 0

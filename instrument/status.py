@@ -29,7 +29,7 @@ def status_of(engine: "Engine") -> dict[str, Any]:
             "frames": source.frames,
             "dropped": source.dropped,
             "losses": source.losses,
-            "rate_hz": round(engine.latencies.rate_hz(), 1),
+            "rate_hz": round(engine.latencies.rate_hz(engine.now_s()), 1),
             "delay_ms": source.delay_ms,
             "strangers_refused": getattr(engine.tracker, "strangers", 0),
         },
