@@ -19,6 +19,7 @@ from instrument.report import answer_text
 PROMPT_AGAIN_S = 0.3
 """How long a typed command may take before the next one can be typed."""
 _INDENT = " " * 6
+_HARD_SPACE = "\u00a0"
 _TAG = re.compile(r":[ifsv]\b")
 
 
@@ -77,15 +78,28 @@ def command_words() -> list[str]:
 
 
 def help_text(about: str = "") -> str:
-    """Every command with its arguments and what it does; or those that have something to do with one word."""
+    """The commands there are; or, with their arguments and what they do, those about one word, or `all` of them."""
+    if not about:
+        return _overview()
     lines = []
     for title, rows in _typed_sections().items():
-        wanted = rows if about in title.lower() else [row for row in rows if about in _as_typed(row)]
+        is_whole = about == "all" or about in title.lower()
+        wanted = rows if is_whole else [row for row in rows if about in _as_typed(row)]
         lines += ["", title] if wanted else []
         for row in wanted:
             lines.append(f"  {_as_typed(row)} {_TAG.sub('', row.signature)}".rstrip())
             lines += textwrap.wrap(row.about.replace("`", ""), 84, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    return "\n".join(lines) or f"nothing about '{about}'; `help` shows everything"
+    return "\n".join(lines) or f"nothing about '{about}'; `help` shows what there is"
+
+
+def _overview() -> str:
+    lines = []
+    for title, rows in _typed_sections().items():
+        names = ", ".join(_as_typed(row).replace(" ", _HARD_SPACE) for row in rows)  # no line ends within one
+        wrapped = textwrap.wrap(names, 84, initial_indent="  ", subsequent_indent="  ")
+        lines += ["", title, *(line.replace(_HARD_SPACE, " ") for line in wrapped)]
+    more = "help WORD, such as help record, says what the commands with it do; help all, every one"
+    return "\n".join([*lines, "", more])
 
 
 def _typed_sections() -> dict[str, list[Command]]:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -100,11 +101,19 @@ def test_a_line_that_means_nothing_is_refused_with_what_could_be_meant(line: str
 
 
 def test_help_has_every_command_a_player_types_and_no_type_tags() -> None:
-    text = help_text()
+    text = help_text("all")
     for words in command_words():
         assert f"\n  {words}" in text
     assert ":s" not in text
     assert "trainer" not in text
+    assert max(len(line) for line in text.splitlines()) <= 90
+
+
+def test_help_alone_names_every_command_on_one_screen() -> None:
+    text = help_text()
+    for words in command_words():
+        assert re.search(rf"\b{words}\b", text)
+    assert len(text.splitlines()) <= 50
     assert max(len(line) for line in text.splitlines()) <= 90
 
 
