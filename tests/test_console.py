@@ -47,6 +47,14 @@ def said(page: "Page", posture: str) -> None:
     page.locator(f"instrument-recognised[data-said={posture}]").wait_for()
 
 
+def test_each_of_81_classes_has_an_accent_and_mark_of_its_own(browser: "Browser", program: Program) -> None:
+    looks = open_page(browser, program.url).evaluate("""async () => {
+        const { accent, mark } = await import("/static/accents.js");
+        return [...Array(81).keys()].map((number) => accent(number) + mark(number));
+    }""")
+    assert len(set(looks)) == 81
+
+
 def test_the_first_five_minutes(browser: "Browser", tmp_path: Path) -> None:
     """See the performer, hold for a first posture, a second, see and hear the answer change."""
     project = new_project(tmp_path / "first", "three-postures")

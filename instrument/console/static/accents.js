@@ -33,8 +33,9 @@ export function accent(index) {
   return ACCENTS[index % ACCENTS.length];
 }
 
+// Another one where the accent comes again: together they are of one class, up to 81.
 export function mark(index) {
-  return MARKS[index % MARKS.length];
+  return MARKS[(index + Math.floor(index / ACCENTS.length)) % MARKS.length];
 }
 
 // Accent and mark of one class of an output, or of a continuous output.
