@@ -304,6 +304,10 @@ def test_a_pedal_is_added_learned_by_pressing_it_and_seen_when_it_fires(browser:
     pedal.get_by_text("run toggle").wait_for()
     piece.program.ask("midi/in", FOOT, *PRESS)
     page.locator(".pedal.is-down").wait_for()
+    piece.program.ask("patch/add", "pedal", json.dumps({"press": "undo"}))  # which has the pedals shown anew
+    page.locator(".pedal").nth(1).wait_for()
+    page.locator(".pedal.is-down").wait_for()
+    piece.program.ask("patch/remove", "pedal.2")
     stage.get_by_role("status").get_by_text("run toggle").wait_for()
     stage.close()
     piece.program.ask("midi/in", FOOT, 0x90, 99, 100)

@@ -96,9 +96,16 @@ define("pedals", (element) => {
   };
 
   const show = () => {
+    build();
+    for (const pedal of pedals()) {
+      chips.querySelector(`[data-row="${pedal.row}"]`).classList.toggle("is-down", pedal.is_down);
+    }
+  };
+
+  const build = () => {
     const { ports = [] } = live.state.pedals ?? {};
     const suggestions = suggested();
-    const description = JSON.stringify([pedals(), ports, picked, suggestions, heard]);
+    const description = JSON.stringify([pedals().map((one) => ({ ...one, is_down: null })), ports, picked, suggestions, heard]);
     if (description === described) return;
     described = description;
     const focused = element.contains(document.activeElement) ? document.activeElement : null;
@@ -132,9 +139,11 @@ define("pedals", (element) => {
       hiding = setTimeout(() => ((heard = ""), show()), SHOWN_MS);
       return show();
     }
-    const made = chips.querySelector(`[data-row="${row}"]`);
-    made?.classList.toggle("is-down", what === "press");
-    made?.animate([{ boxShadow: "0 0 0 4px var(--text)" }, { boxShadow: "0 0 0 0 transparent" }], { duration: 600 });
+    const pedal = pedals().find((one) => one.row === row);
+    if (!pedal) return;
+    pedal.is_down = what === "press" && pedal.midi !== "program"; // which has no end
+    show();
+    chips.querySelector(`[data-row="${row}"]`).animate([{ boxShadow: "0 0 0 4px var(--text)" }, { boxShadow: "0 0 0 0 transparent" }], { duration: 600 });
   };
   show();
   return [
