@@ -246,6 +246,7 @@ class FifoMidi:
             "audio.file.type": "raw",
             "audio.file.format": "s16",
             "midi.oss.device": fifo,
+            "shell.port": free_tcp_port(),  # without a server it ends at once
         }
         settings = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         flags = ["-is", "-a", "file", "-m", "oss", "-r", str(SAMPLE_RATE_HZ), "-R", "0", "-C", "0"]
