@@ -16,6 +16,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ SYSTEMS = ("LINUX_ALSA", "UNIX_JACK", "MACOSX_CORE", "WINDOWS_MM")
 """rtmidi's names for what carries MIDI, in the order they are tried."""
 JACK_RING_BYTES = 16384
 """What rtmidi holds for JACK. Full with no server to empty it, a send spins for ever."""
+JACK_ROUNDS_S = 0.15
+"""rtmidi waits until JACK has taken what was sent; closed in that very moment, who listens may not hear it any more."""
 _MESSAGE_BYTES = {0x80: 3, 0x90: 3, 0xA0: 3, 0xB0: 3, 0xC0: 2, 0xD0: 2, 0xE0: 3}
 _ALL_NOTES_OFF, _SUSTAIN = 123, 64
 
@@ -335,7 +338,9 @@ class _Port:
             return False
 
     def close(self) -> None:
-        """Waits until JACK has taken the last message; for a dead server, one second."""
+        """Waits until JACK has taken the last message and handed it on; for a dead server, one second."""
+        if self._server is not None and jack_server() == self._server:
+            time.sleep(JACK_ROUNDS_S)
         with contextlib.suppress(*RTMIDI_ERRORS):
             self._out.close_port()
         self._out.delete()
