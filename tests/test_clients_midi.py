@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -125,33 +125,42 @@ def test_a_killed_engine_leaves_no_note_sounding(synth: FifoMidi, engine: "subpr
     wait_until(lambda: synth.loudness() < SILENT, "silence")
 
 
+def begin_to_be_heard(ports: MidiPorts, dump: Client) -> None:
+    """What is sent just after connecting may reach nobody: sends on channel 16 until something does."""
+    wait_until(lambda: ports.send("synth", (0xBF, 1, 0)) and dumped_messages(dump), "a first message")
+
+
+def heard_since(dump: Client) -> list[str]:
+    return [message for message in dumped_messages(dump) if message[1] != "f"]
+
+
 def test_every_byte_arrives_through_jack_and_the_release_before_the_port_closes(jack: str) -> None:
     ports = MidiPorts({"synth": "virtual"}, system="UNIX_JACK")
     assert ports.status()["synth"].port == "instrument:synth"
     with jack_midi_dump("instrument:synth", server=jack) as dump:
         played = [(0x90, note, 1 + note % 127) for note in range(60, 72)] + [(0xB3, 7, 127), (0xC5, 19), (0xE0, 0, 64)]
+        begin_to_be_heard(ports, dump)
         for message in played:
             assert ports.send("synth", message)
         ports.close()
         note_offs = [f"80 {note:02x} 00" for note in range(60, 72)]
         silenced = [f"b{channel} {number} 00" for channel in (0, 3, 5) for number in ("7b", "40")]
         expected = [bytes(message).hex(" ") for message in played] + note_offs + silenced
-        wait_until(lambda: len(dumped_messages(dump)) >= len(expected), "every message")
-        assert dumped_messages(dump) == expected
+        wait_until(lambda: len(heard_since(dump)) >= len(expected), "every message")
+        assert heard_since(dump) == expected
 
 
 def test_a_killed_engines_note_gets_its_note_off_through_jack(jack: str) -> None:
     ports = MidiPorts({"synth": "virtual"}, system="UNIX_JACK")
-    with (
-        jack_midi_dump("instrument:synth", server=jack) as dump,
-        subprocess.Popen([sys.executable, "-c", ENGINE], stdout=subprocess.PIPE) as engine,
-    ):
-        assert engine.stdout is not None
-        reader = MidiPipeReader(engine.stdout, ports)
-        wait_until(lambda: "90 3c 64" in dumped_messages(dump), "the note")
-        engine.kill()
-        assert reader.join(timeout_s=PATIENCE_S)
-        wait_until(lambda: "80 3c 00" in dumped_messages(dump), "its note off")
+    with jack_midi_dump("instrument:synth", server=jack) as dump:
+        begin_to_be_heard(ports, dump)
+        with subprocess.Popen([sys.executable, "-c", ENGINE], stdout=subprocess.PIPE) as engine:
+            assert engine.stdout is not None
+            reader = MidiPipeReader(engine.stdout, ports)
+            wait_until(lambda: "90 3c 64" in dumped_messages(dump), "the note")
+            engine.kill()
+            assert reader.join(timeout_s=PATIENCE_S)
+            wait_until(lambda: "80 3c 00" in dumped_messages(dump), "its note off")
     assert ports.status()["synth"].port == "instrument:synth"
     ports.close()
 
@@ -213,6 +222,10 @@ def test_a_real_keyboard_records_is_learned_and_is_found_again_when_it_was_unplu
     def recording() -> str:
         return str(program.status()["recording"]["state"])
 
+    def holds_down(keys: Client) -> bool:
+        keys.say("b0 40 7f")  # again and again: a connection just made may lose it, and a held pedal is down once
+        return recording() == "recording"
+
     def heard_from() -> list[str]:
         return [one["port"] for one in json.loads(str(program.ask("pedals")[0]))["ports"]]
 
@@ -220,16 +233,17 @@ def test_a_real_keyboard_records_is_learned_and_is_found_again_when_it_was_unplu
         wait_until(program.answers, "the engine")
         with keyboard() as keys:
             wait_until(lambda: heard_from() == ["keyboard:keys"], "the keyboard")
-            keys.say("b0 40 7f")
-            wait_until(lambda: recording() == "recording", "the take to begin")
+            wait_until(lambda: holds_down(keys), "the take to begin")
             keys.say("b0 40 00")
             wait_until(lambda: recording() == "idle", "the take to end")
 
             with ThreadPoolExecutor() as pool:
                 learning = pool.submit(program.ask, "pedal/learn", 2)
                 wait_until(lambda: "keyboard:keys" in heard_from() and len(heard_from()) == 2, "learning")
-                keys.say("90 24 64")
-                assert learning.result(PATIENCE_S) == ["note 36 ch 1 keyboard:keys"]
+                while not learning.done():
+                    keys.say("90 24 64")
+                    wait([learning], timeout=2.0)
+                assert learning.result() == ["note 36 ch 1 keyboard:keys"]
             keys.say("80 24 00")
             was_running = program.status()["running"]
             keys.say("90 24 64")
@@ -242,6 +256,5 @@ def test_a_real_keyboard_records_is_learned_and_is_found_again_when_it_was_unplu
         wait_until(program.answers, "another engine")
         with keyboard() as keys:
             wait_until(lambda: heard_from() == ["keyboard:keys"] * 2, "the keyboard again")
-            keys.say("b0 40 7f")
-            wait_until(lambda: recording() == "recording", "the take")
+            wait_until(lambda: holds_down(keys), "the take")
     assert any("MIDI in: keyboard:keys is gone" in line for line in program.lines)
