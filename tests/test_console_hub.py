@@ -200,6 +200,17 @@ def test_what_is_sent_without_a_frame_does_not_wait_for_one(tmp_path: Path) -> N
         with_hub(port_of(one), use)
 
 
+def test_pictures_go_only_to_pages_that_want_them() -> None:
+    hub, watching, blind = Hub("127.0.0.1", free_udp_port()), Viewer(), Viewer()
+    watching.topics = frozenset({"preview"})
+    for viewer in (watching, blind):
+        hub.add(viewer)
+        viewer.due()
+    hub._take("preview", (7, b"JPEG"))
+    assert b"JPEG" in sent(watching)
+    assert not blind.due()
+
+
 def test_movements_reach_the_page_with_their_frame(tmp_path: Path) -> None:
     async def use(hub: Hub, viewer: Viewer) -> None:
         hub.datagram_received(encode("/instrument/movement", ("strike", "hit", "down", 0.5)), None)

@@ -208,7 +208,8 @@ class Hub(asyncio.DatagramProtocol):
             case "preview":
                 picture = Moving(picture=int(values[0]), blobs={"preview": bytes(values[1])})  # type: ignore[arg-type]
                 for viewer in self._viewers:
-                    viewer.move(picture)
+                    if "preview" in viewer.topics:  # the others need not carry it, and may be far away
+                        viewer.move(picture)
             case "latency":
                 self._latency[str(values[0])] = (float(values[1]), float(values[2]))
                 if values[0] == "beyond_tracking":  # the last of them
