@@ -1,8 +1,9 @@
-"""Real clients for tests, headless: oscdump, Pure Data, FluidSynth, JACK, Chromium. See shared/CLIENTS.md."""
+"""Real clients for tests, headless: oscdump, Pure Data, FluidSynth, JACK, Chromium."""
 
 import array
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,9 +57,22 @@ def wait_until(condition: Callable[[], object], what: str, *, timeout_s: float =
 
 
 def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return _free_port(socket.SOCK_DGRAM)
+
+
+def free_tcp_port() -> int:
+    """The one after it is free as well: the page is served to others there."""
+    return _free_port(socket.SOCK_STREAM)
+
+
+def _free_port(kind: socket.SocketKind) -> int:
+    """Not one that systems give to whoever asks for any: it might be given away before it is used."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with suppress(OSError), socket.socket(type=kind) as probe, socket.socket(type=kind) as after:
+            probe.bind(("127.0.0.1", port))
+            after.bind(("127.0.0.1", port + 1))
+            return port
 
 
 class Client:
@@ -291,9 +305,3 @@ def loudness_of(sound: Path) -> float:
     if sys.byteorder == "big":
         samples.byteswap()
     return math.sqrt(sum(sample * sample for sample in samples) / max(1, len(samples))) / 32768
-
-
-def free_tcp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
