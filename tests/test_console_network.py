@@ -21,9 +21,6 @@ from instrument.projects import new_project
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytest.importorskip("cryptography")
-pytest.importorskip("segno")
-
 
 # Files
 
