@@ -16,7 +16,7 @@ _SEEN = 0.1
 _MOST_S = 0.5
 """A slip that lasts longer is none; and what has not been believed for so long is given up at once."""
 _WIDTH_S = 1.0
-"""In about this time a body that has turned sidewise is no longer expected to be as wide as it was."""
+"""In about this time a body that has turned sideways is no longer expected to be as wide as it was."""
 _FORGET_AFTER_S = 0.3
 
 _LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP = 11, 12, 23, 24
