@@ -111,7 +111,7 @@ def fit_following(
     gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
     seen = np.clip((rows - shift) * gain, -_FARTHEST, _FARTHEST)
     wanted = wanted * np.float32(1 - _SMOOTHING) + np.float32(_SMOOTHING) * prior
-    steps = max(2, round(effort * _STEPS * more * more**0.5))
+    steps = max(2, round(effort * _STEPS * more**2))
     members = [
         _Member(seen, wanted, hidden, steps, np.random.default_rng([seed, 13, member])) for member in range(MEMBERS)
     ]
@@ -144,20 +144,32 @@ def fit_following(
 def said_of_take(following: Following, take: MovementTake) -> FloatArray:
     """(C,): how much a whole take, from its beginning to its end, is like each movement; the sum is 1.
 
-    The evidence of moments over its whole length, for how far it is at each is known.
+    The evidence of moments over the length of what moves in it. How far a movement is at each of them is nearly
+    known, so parts far from there count little.
     """
     class_count = len(following.durations_s)
-    moments = np.unique(np.linspace(0, len(take.times_s) - 1, 2 * PARTS).round().astype(np.intp))
-    asked_s = np.maximum(take.times_s[moments][:, None] - following.past.lags_s, take.times_s[0])
     places = following.past.places(take.values)
+    times_s = _without_rests(take.times_s, places)
+    moments = np.unique(np.linspace(0, len(times_s) - 1, 2 * PARTS).round().astype(np.intp))
+    asked_s = np.maximum(times_s[moments][:, None] - following.past.lags_s, times_s[0])
     past = np.stack([np.interp(asked_s, take.times_s, column) for column in places.T], axis=2)
     given = forward(following.layers, following.past.inputs(past.astype(np.float32)))[:, :-1]
     given = np.exp(given - given.max(axis=1, keepdims=True))
     given /= given.sum(axis=1, keepdims=True)
-    by_class = given[:, 1:].reshape(len(moments), class_count, PARTS).sum(axis=2)
+    progress = moments / max(moments[-1], 1)
+    off = (progress[:, None] * PARTS - 0.5).clip(0, PARTS - 1) - np.arange(PARTS)
+    by_class = np.einsum("mcp,mp->mc", given[:, 1:].reshape(len(moments), class_count, PARTS), np.exp(-0.5 * off**2))
     evidence = np.log(np.maximum(by_class, 1e-3)).sum(axis=0)
     likely = np.exp(evidence - evidence.max())
-    return likely / likely.sum()
+    return np.asarray(likely / likely.sum(), dtype=np.float32)
+
+
+def _without_rests(times_s: NDArray[np.float64], places: FloatArray) -> NDArray[np.float64]:
+    """(T,): the times of a take without its still ends, as far as these are long enough to be meant."""
+    first, last = moving_part(times_s, places)
+    begins = first if times_s[first] - times_s[0] >= _SHORTEST_REST_S else 0
+    ends = last if times_s[-1] - times_s[last - 1] >= _SHORTEST_REST_S else len(times_s)
+    return times_s[begins:ends]
 
 
 def _runs(takes: Sequence[MovementTake], is_scaled: bool) -> tuple[RecentPast, list[Run], tuple[float, ...]]:

@@ -85,6 +85,22 @@ def test_takes_are_recognised_that_were_not_learned_from() -> None:
     assert [int(said_of_take(following, one).argmax()) for one in TAKES[2:]] == [0, 1]
 
 
+def test_stillness_around_a_take_says_nothing_of_it() -> None:
+    following = fit_following(TAKES[:2], 2, hidden=(64, 32), seed=0, is_scaled=True, effort=0.3)
+    moved = zigzag(1.2, seed=12)
+    bare = said_of_take(following, take(moved, 1))
+    among = said_of_take(following, take(held(moved, 2.0, 3.0), 1))
+    assert bare[1] > 0.9
+    np.testing.assert_allclose(among, bare, atol=0.05)
+
+
+def test_a_movement_half_of_which_is_missing_is_less_like_it() -> None:
+    following = fit_following(TAKES, 2, hidden=(64, 32), seed=0, is_scaled=True)
+    assert said_of_take(following, TAKES[0])[0] > 0.9
+    turned = TAKES[0].values[::-1].copy()
+    assert said_of_take(following, take(turned, 0))[0] < said_of_take(following, TAKES[0])[0]
+
+
 def test_the_same_takes_give_the_same_weights(model: MovementModel) -> None:
     assert train_movements(PATCH, PATCH.outputs[0], dataset()).model_id == model.model_id
 
