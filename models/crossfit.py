@@ -90,7 +90,9 @@ def cross_fit(
         hidden=hidden,
         seeds=[seed * MEMBERS + member for member in range(MEMBERS)],
         seen=[fold != member for member in range(MEMBERS)],
-        recipe=replace(recipe, steps=max(1, min(recipe.steps // 2, _MOST_STEPS))),
+        recipe=replace(
+            recipe, steps=_MOST_STEPS if recipe.head == 1.0 else max(1, min(recipe.steps // 2, _MOST_STEPS))
+        ),
         is_cancelled=is_cancelled,
     )
     rows = np.flatnonzero(fold >= 0)

@@ -70,9 +70,12 @@ def learned_from(learner: str, examples: Examples, seed: int) -> Learned:
         groups = np.concatenate([groups, groups[examples.variations_of]])
     if len(values) > MOST_EXAMPLES:
         names, sizes = np.unique(groups, return_counts=True)
-        each = next(most for most in range(MOST_EXAMPLES, 0, -1) if np.minimum(sizes, most).sum() <= MOST_EXAMPLES)
+        fitting = (most for most in range(MOST_EXAMPLES, 0, -1) if np.minimum(sizes, most).sum() <= MOST_EXAMPLES)
+        each = next(fitting, 1)
         rng = np.random.default_rng([seed, 3])
         rows = np.sort(np.concatenate([rng.permutation(np.flatnonzero(groups == one))[:each] for one in names]))
+        if not examples.class_count:  # of more poses than that, evenly spaced ones
+            rows = rows[:: -(-len(rows) // MOST_EXAMPLES)]
         values, targets = values[rows], targets[rows]
     return Learned(
         learner=learner,

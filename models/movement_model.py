@@ -81,9 +81,7 @@ def load_movements(path: Path) -> MovementModel:
     classes, feature_names = fields.texts("classes"), fields.texts("feature_names")
     if not classes:
         fields.fail("classes", "at least one movement")
-    hidden = described.get("hidden")
-    if not isinstance(hidden, list) or not all(type(width) is int and 0 < width <= 65536 for width in hidden):
-        fields.fail("hidden", "a list of widths 1..65536")
+    hidden = fields.widths("hidden")
     window_s = fields.number("window_s")
     if not 0 < window_s <= MOST_WINDOW_S:
         fields.fail("window_s", f"more than 0, at most {MOST_WINDOW_S:g}")
@@ -113,7 +111,7 @@ def load_movements(path: Path) -> MovementModel:
         past=past,
         durations_s=vectors["durations_s"],
         prior=vectors["prior"],
-        hidden=tuple(hidden),
+        hidden=hidden,
         seed=fields.integer("seed"),
         network=take_network(path, tensors, "", widths),
         training=training,

@@ -173,9 +173,7 @@ def load_model(path: Path) -> TrainedModel:
     classes = fields.texts("classes")
     if bool(classes) != (kind == "class"):
         fields.fail("classes", "at least one class, and none for a continuous output")
-    hidden = described.get("hidden")
-    if not isinstance(hidden, list) or not all(type(width) is int and 0 < width <= 65536 for width in hidden):
-        fields.fail("hidden", "a list of widths 1..65536")
+    hidden, of_ensemble = fields.widths("hidden"), fields.widths("ensemble") if "ensemble" in described else ()
     low, high = fields.number("low"), fields.number("high")
     if low >= high:
         fields.fail("high", "more than low")
@@ -186,13 +184,14 @@ def load_model(path: Path) -> TrainedModel:
     if rehearsal is not None and not (isinstance(rehearsal, dict) and _is_share(rehearsal.get("least"))):
         fields.fail("rehearsal", "null, or a table with a `least` of 0..1")
     feature_names = fields.texts("feature_names")
-    widths = (len(feature_names), *hidden, len(classes) or 1)
+    inputs, outputs = len(feature_names), len(classes) or 1
+    widths, ensemble_widths = (inputs, *hidden, outputs), (inputs, *of_ensemble, outputs)
     allowed = (NETWORK, *(CLASS_LEARNERS if classes else CONTINUOUS_LEARNERS))
     if (learner := described.get("learner", NETWORK)) not in allowed:
         fields.fail("learner", ", ".join(allowed))
     seed = fields.integer("seed")
     is_network = learner == NETWORK
-    tensors = read_tensors(path, widths, is_network=is_network)
+    tensors = read_tensors(path, widths, ensemble=ensemble_widths, is_network=is_network)
     model = TrainedModel(
         output=fields.text("output"),
         kind=kind,
@@ -201,12 +200,12 @@ def load_model(path: Path) -> TrainedModel:
         high=high,
         feature_names=feature_names,
         feature_fingerprint=fields.text("feature_fingerprint"),
-        hidden=tuple(hidden),
+        hidden=hidden,
         seed=seed,
         network=take_network(path, tensors, "", widths) if is_network else None,
-        learned=None if is_network else _take_learned(path, tensors, learner, widths[0], len(classes), seed),
+        learned=None if is_network else _take_learned(path, tensors, learner, inputs, len(classes), seed),
         familiarity=_take_familiarity(path, tensors, widths),
-        ensemble=_take_ensemble(path, tensors, widths) if is_network else (),
+        ensemble=_take_ensemble(path, tensors, ensemble_widths) if is_network else (),
         rehearsal=rehearsal,
         training=training,
     )
@@ -239,6 +238,7 @@ def _meaning(model: TrainedModel) -> dict[str, Any]:
         "activation": model.activation,
         "seed": model.seed,
         **({"learner": model.learned.learner} if model.learned else {}),
+        **({"ensemble": model.ensemble[0].widths[1:-1]} if model.ensemble else {}),
     }
 
 
@@ -273,13 +273,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return described
 
 
-def read_tensors(path: Path, widths: tuple[int, ...], *, is_network: bool = True) -> dict[str, NDArray[Any]]:
-    """All tensors of a file that holds a network of these widths; raises ModelError."""
-    if reason := too_large(widths):
+def read_tensors(
+    path: Path, widths: tuple[int, ...], *, ensemble: tuple[int, ...] = (), is_network: bool = True
+) -> dict[str, NDArray[Any]]:
+    """All tensors of a file that holds a network of these widths, and networks of those of its ensemble.
+
+    Raises ModelError.
+    """
+    if reason := too_large(widths) or too_large(ensemble):
         raise ModelError(f"{path}: {reason}")
     density = 4 * (MOST_FACTORS + (widths[-1] + 1) * (widths[0] + sum(widths[1:-1])))
     examples = 4 * max(MOST_EXAMPLES, widths[-1]) * (widths[0] + 1)
-    most = (1 + _MOST_ENSEMBLE) * most_bytes(widths) + density if is_network else examples
+    networks = most_bytes(widths) + (_MOST_ENSEMBLE * most_bytes(ensemble) if ensemble else 0)
+    most = density + (networks if is_network else examples)
     content = _read(path, most + _MOST_HEADER_BYTES)
     try:
         return dict(safetensors.numpy.load(content))
@@ -287,10 +293,8 @@ def read_tensors(path: Path, widths: tuple[int, ...], *, is_network: bool = True
         raise ModelError(f"{path}: not safetensors weights ({error}); train again") from None
 
 
-def take_network(
-    path: Path, tensors: dict[str, NDArray[Any]], prefix: str, widths: tuple[int, ...], *, is_exact: bool = True
-) -> PackedNetwork:
-    """The network of those names, taken out; not `is_exact`, its hidden layers may be narrower."""
+def take_network(path: Path, tensors: dict[str, NDArray[Any]], prefix: str, widths: tuple[int, ...]) -> PackedNetwork:
+    """The network of those names, taken out."""
     ends = []
     for name in ("input.shift", "input.gain"):
         array = tensors.pop(prefix + name, None)
@@ -308,12 +312,9 @@ def take_network(
             layer = from_tensors(named)
         except PackingError as error:
             raise ModelError(f"{path}: {prefix}layer {index}: {error}; train again") from None
-        is_narrower = not is_exact and layer.outputs <= outputs and index < len(widths) - 2
-        wanted = (inputs if is_exact or not layers else layers[-1].outputs, layer.outputs if is_narrower else outputs)
-        if (layer.inputs, layer.outputs) != wanted:
+        if (layer.inputs, layer.outputs) != (inputs, outputs):
             came = f"{layer.inputs} x {layer.outputs}"
-            allowed = f"{wanted[0]} x {wanted[1]}"
-            raise ModelError(f"{path}: {prefix}layer {index} is {came}; allowed: {allowed}; train again")
+            raise ModelError(f"{path}: {prefix}layer {index} is {came}; allowed: {inputs} x {outputs}; train again")
         layers.append(layer)
     return PackedNetwork(shift=ends[0], gain=ends[1], layers=tuple(layers))
 
@@ -322,9 +323,7 @@ def _take_ensemble(path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[i
     networks: list[PackedNetwork] = []
     while f"ensemble{len(networks)}.input.shift" in tensors and len(networks) < _MOST_ENSEMBLE:
         prefix = f"ensemble{len(networks)}."
-        networks.append(take_network(path, tensors, prefix, widths, is_exact=False))
-    if len({network.widths for network in networks}) > 1:
-        raise ModelError(f"{path}: the networks of its ensemble differ in width; train again")
+        networks.append(take_network(path, tensors, prefix, widths))
     return tuple(networks)
 
 
@@ -422,6 +421,13 @@ class Fields:
         if not isinstance(value, list) or not all(type(one) in (int, float) and abs(one) <= 1e30 for one in value):
             self.fail(key, "a list of numbers")
         return np.array(value, dtype=np.float32)
+
+    def widths(self, key: str) -> tuple[int, ...]:
+        """Of hidden layers."""
+        value = self._described.get(key)
+        if not isinstance(value, list) or not all(type(width) is int and 0 < width <= 65536 for width in value):
+            self.fail(key, "a list of widths 1..65536")
+        return tuple(value)
 
     def fail(self, key: str, allowed: str) -> NoReturn:
         came = repr(self._described.get(key))

@@ -18,14 +18,14 @@ from instrument.models.fitting import Examples, TrainingError
 from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS
 from instrument.models.learners import MOST_EXAMPLES, learn, learned_from, why_slow
 from instrument.models.onnx_file import onnx_bytes
-from instrument.models.trained import ModelError, TrainedModel, load_model
+from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
 from instrument.patch import Patch, PatchError, parse_patch, read_patch
 from instrument.predictor import ModelStatus, Predictor
 from instrument.project import Project
 from instrument.scored import read_scorable
 from instrument.signals import ClassPrediction, Features, LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
-from instrument.training import FeatureCache, train_project
+from instrument.training import Dataset, FeatureCache, train_output, train_project
 
 pytest.importorskip("sklearn")
 
@@ -113,6 +113,42 @@ def test_every_learner_has_a_score_by_take(tmp_path: Path, kind: str, learner: s
     validation = train_project(tmp_path, cache=FeatureCache()).models["learned"].training["validation"]
     assert validation["split"] == "takes"
     assert validation["score"] > 0.9 if kind == "class" else validation["score"] < 0.3
+
+
+def test_many_classes_of_many_features_are_opened_as_saved(tmp_path: Path) -> None:
+    patch = parse_patch(PATCH.format(kind="class", learner="knn").replace("inputs = 3", "inputs = 130"), tmp_path)
+    classes, each = 20, 200
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.standard_normal((classes, 130)), each, axis=0)
+    rows = (centres + 0.1 * rng.standard_normal(centres.shape)).astype(np.float32)
+    sequence = LandmarkSequence(
+        times_s=np.arange(len(rows)) / 30, aspect=np.ones(len(rows), dtype=np.float32), numbers=rows
+    )
+    dataset = Dataset(
+        examples=Examples(
+            values=rows,
+            targets=np.repeat(np.arange(classes), each),
+            takes=np.arange(len(rows)) // (each // 2),
+            class_count=classes,
+        ),
+        classes=tuple(f"class {number}" for number in range(classes)),
+        take_ids=tuple(range(1, 2 * classes + 1)),
+        feature_names=tuple(f"numbers.{number}" for number in range(1, 131)),
+        frames=((sequence, np.arange(len(rows))),),
+        notes=(),
+    )
+    model = train_output(patch, patch.outputs[0], dataset)
+    save_model(model, tmp_path / "learned.safetensors")
+    assert load_model(tmp_path / "learned.safetensors").model_id == model.model_id
+
+
+def test_of_more_poses_than_are_kept_evenly_spaced_ones_are() -> None:
+    values = np.linspace(0, 1, MOST_EXAMPLES + 10, dtype=np.float32)
+    learned = learned_from(
+        "knn", Examples(values=values[:, None], targets=values, takes=np.arange(len(values))), seed=0
+    )
+    assert 1 < len(learned.values) <= MOST_EXAMPLES
+    assert np.ptp(learned.targets) > 0.99
 
 
 def test_a_learner_is_evaluated_with_the_same_scores(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from instrument import features, training
+from instrument.kernels.cpu import dequantised, forward
 from instrument.models.fitting import Cancelled, Progress, TrainingError
 from instrument.models.trained import load_model
 from instrument.patch import PatchError, read_patch
@@ -263,6 +265,19 @@ def test_one_value_only_is_learned_and_said_so(written: TakeWriter) -> None:
     written.take({"cutoff": 200.0}, at=0.0)
     notes = written.train().models["cutoff"].training["notes"]
     assert any("every take shows 200, so that is all it can say" in note for note in notes)
+
+
+def test_values_from_few_poses_know_where_they_disagree(written: TakeWriter) -> None:
+    written.patch(TWO_OUTPUTS + "disagreement = true\n")
+    for value, at in ((100.0, 0.0), (200.0, 1.0), (300.0, 2.0), (150.0, 0.5), (250.0, 1.5)):
+        written.take({"cutoff": value}, at=at)
+    model = written.train().models["cutoff"]
+    loaded = load_model(written.project.model_file("cutoff"))
+    assert loaded.model_id == model.model_id
+    ensemble = [partial(forward, dequantised(network)) for network in loaded.ensemble]
+    near, far = (np.full((1, 3), at, dtype=np.float32) for at in (1.0, 20.0))
+    disagreement = [float(np.std([said(rows) for said in ensemble])) for rows in (near, far)]
+    assert disagreement[0] < 0.2 < disagreement[1]
 
 
 def test_values_beyond_the_range_are_taken_as_its_ends(written: TakeWriter) -> None:
