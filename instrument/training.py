@@ -27,6 +27,7 @@ from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
 from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, temperature, tempered
 from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit, keeping
+from instrument.models.glitches import without_glitches
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
 from instrument.models.movement_model import MovementModel, load_of_kind, save_movements
@@ -41,6 +42,8 @@ from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
 from instrument.takes import Take, TakeStore
 from instrument.variation import COPIES, MOST_VARIATIONS, variations
 
+_NO_NUMBER = 1e30
+"""Infinite, or as good as that."""
 _PARTS_NEEDED = (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("numbers", NUMBER_FEATURES))
 
 
@@ -51,7 +54,7 @@ class TakeFeatures:
     values: FloatArray
     """(T, F)"""
     is_usable: NDArray[np.bool_]
-    """(T,): whether a body was found, and every feature is finite."""
+    """(T,): whether a body was found, and every feature is a number that something can measure."""
     sequence: LandmarkSequence
     """What they were made from."""
 
@@ -101,13 +104,13 @@ class FeatureCache:
     def features(self, patch: Patch, store: TakeStore, take: Take) -> TakeFeatures:
         """The features of that take; those longest unused make room for them."""
         # Frames are never overwritten: only trimming changes what a take shows.
-        meaning = tuple(feature_fingerprint(patch, output) for output in patch.outputs)
+        meaning = (feature_names(patch), patch.smoothing, patch.features)
         key = (store.path, take.id, take.created_at, take.frame_count, take.trim, meaning)
         found = self._kept.pop(key, None)
         if found is None:
             sequence = store.landmarks(take.id)
             values = extract(patch, sequence)
-            is_usable = sequence.is_tracked & np.isfinite(values).all(axis=1)
+            is_usable = sequence.is_tracked & (np.abs(values) < _NO_NUMBER).all(axis=1)
             found = TakeFeatures(values=values, is_usable=is_usable, sequence=replace(sequence, pose_world=None))
             self._bytes += _size(found)
         self._kept[key] = found
@@ -315,8 +318,17 @@ def gather(
         if learned.min() == learned.max():
             notes.append(f"every take shows {shown[0]:g}, so that is all it can say; record a take of another value")
     names = feature_names(patch)
+    seen, is_glitch = without_glitches(np.concatenate(values))
+    if is_glitch.any():
+        row, column = (int(index[0]) for index in np.nonzero(is_glitch))
+        count = int(is_glitch.any(axis=1).sum())
+        notes.append(
+            f"numbers far beyond all others in {count} {'frame' if count == 1 else 'frames'}, such as "
+            f"{np.concatenate(values)[row, column]:g} ({names[columns[column]]}) in take {ids[numbers[row]]}, "
+            "were taken for the nearest of those; trim or delete the take if it is damaged"
+        )
     return Dataset(
-        examples=Examples(values=np.concatenate(values), targets=learned, takes=numbers, class_count=len(classes)),
+        examples=Examples(values=seen, targets=learned, takes=numbers, class_count=len(classes)),
         classes=classes,
         take_ids=tuple(ids),
         feature_names=tuple(names[column] for column in columns),

@@ -16,7 +16,7 @@ from instrument.models.trained import load_model
 from instrument.patch import PatchError, read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
-from instrument.signals import ContinuousPrediction, Features, LandmarkSequence
+from instrument.signals import ClassPrediction, ContinuousPrediction, Features, LandmarkSequence
 from instrument.takes import TakesError, TakeStore, WholeTake
 from instrument.training import FeatureCache, train_project
 
@@ -175,6 +175,15 @@ def test_an_output_that_cannot_learn_leaves_the_others_alone(written: TakeWriter
     assert "no takes to learn from; record" in result.refused["cutoff"]
 
 
+def test_an_output_that_picks_an_input_there_is_not_leaves_the_others_alone(written: TakeWriter) -> None:
+    written.patch(TWO_OUTPUTS + "inputs = [9]\n")
+    for name, at in (("rest", 0.0), ("up", 3.0)):
+        written.take({"pose": name, "cutoff": 100.0 + at}, at=at)
+    result = written.train()
+    assert list(result.models) == ["pose"]
+    assert "input 9 picked, but there are 3" in result.refused["cutoff"]
+
+
 def test_classes_come_in_the_order_first_recorded(written: TakeWriter) -> None:
     for name, at in (("zebra", 0.0), ("ant", 3.0)):
         written.take({"pose": name}, at=at)
@@ -225,6 +234,29 @@ def test_frames_without_a_body_are_left_out_and_counted(written: TakeWriter) -> 
     summary = written.train().models["pose"].training
     assert summary["class_counts"] == {"a": 10, "b": 20}
     assert any("no body was found in 10 of 40 frames" in note for note in summary["notes"])
+
+
+def test_one_impossible_reading_spoils_nothing_and_is_told(written: TakeWriter) -> None:
+    written.patch(CLASSES.replace('"osc"', '"osc"\ninputs = 3'))
+    for name, at in (("rest", 0.0), ("up", 1.0)):
+        written.take({"pose": name}, at=at)
+    rows = np.full((20, 3), 1.0, dtype=np.float32)
+    rows[4, 1], rows[5, 1] = 1e4, np.inf
+    written._add({"pose": "up"}, rows, {})
+    result = written.train()
+    model = result.models["pose"]
+    assert model.training["class_counts"] == {"rest": 20, "up": 39}
+    (note,) = [one for one in model.training["notes"] if "far beyond" in one]
+    assert "in 1 frame," in note
+    assert "10000 (numbers.2) in take 3" in note
+    predictor = Predictor(read_patch(written.project.patch_file))
+    predictor.replace({"pose": model})
+    for at, name in ((0.0, "rest"), (1.0, "up")):
+        row = Features(frame_number=0, captured_at_s=0.0, values=np.full(3, at, dtype=np.float32))
+        said = predictor.predict(row, True).outputs["pose"]
+        assert isinstance(said, ClassPrediction)
+        assert said.classes[int(np.argmax(said.confidences))] == name
+        assert max(said.confidences) > 0.9
 
 
 def test_takes_of_another_count_of_numbers_are_left_out(written: TakeWriter) -> None:
