@@ -101,7 +101,8 @@ class _Stage:
         self._recorded = [one for one in runs if one.target == NOTHING]
         targets = np.array([one.target for one in self.meant])
         steps = np.concatenate([np.diff(one.places, axis=0) for one in self.meant])
-        self.frame_s = float(np.median(np.concatenate([np.diff(one.times_s) for one in self.meant])))
+        gaps_s = np.concatenate([np.diff(one.times_s) for one in self.meant])
+        self.frame_s = float(np.median(gaps_s[gaps_s > 0]))  # imported times may repeat
         self.usual_s = max(self.frame_s, float(np.mean([one.times_s[-1] for one in self.meant])))
         self._longest_s = max(self.frame_s, float(np.quantile([one.times_s[-1] for one in self.meant], 0.9)))
         self._spread = np.concatenate([one.places for one in self.meant]).std(axis=0)

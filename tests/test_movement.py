@@ -115,6 +115,12 @@ def test_training_can_be_cancelled() -> None:
         train_movements(PATCH, PATCH.outputs[0], dataset(), is_cancelled=lambda: True)
 
 
+def test_times_that_repeat_are_learned_from() -> None:
+    coarse = tuple(replace(one, times_s=np.floor(10 * one.times_s) / 10) for one in TAKES)
+    model = train_movements(PATCH, PATCH.outputs[0], dataset(coarse))
+    assert hits(events(model, stream([circle(1.0, seed=20), zigzag(1.2, seed=21)]))) == ["circle", "zigzag"]
+
+
 def test_takes_of_one_frame_are_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError, match="record the whole movement"):
         fit_following([take(circle(1.0)[:1], 0)], 1, hidden=(8,), seed=0, is_scaled=True)
