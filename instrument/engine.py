@@ -59,6 +59,11 @@ LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
 PATCH_EVERY_S = 0.5
 """How often the patch is looked at for what an editor changed; two looks that agree, and it is played."""
+PANIC = "/instrument/panic"
+BACKLOG_S = 2.0
+"""Numbers that have waited longer than this are dropped, unless they are being recorded."""
+ORDER_S = 0.5
+"""Commands wait for the numbers that came before them; longer than this only while these are being recorded."""
 COMMANDS_S = 0.002
 """Commands that take longer together wait for the next frame, so that a flood cannot hold one up for long."""
 
@@ -206,6 +211,10 @@ class Engine:
         """Does what has come since the last call: commands, then the newest frame; whether there was one."""
         self._apply_commands()
         self._attend()
+        if isinstance(self.source, NumbersSource) and self.recorder.state.phase == "idle":
+            late = self.source.drop_before(self.now_s() - BACKLOG_S)
+            if late:
+                self.complain("late", f"{late} numbers came faster than they can be played and were dropped")
         frame = self.source.latest()
         if frame is None:
             self._idle()
@@ -268,15 +277,23 @@ class Engine:
             self._send([one for one in self.desk.routes.update(nobody, now_s) if not _is_wekinator(one)])
 
     def _apply_commands(self) -> None:
-        """Does what was asked; numbers that came before a command are played before it."""
-        ends_at_s = self.now_s() + COMMANDS_S
-        while self.server.calls and self.now_s() < ends_at_s:
-            call = self.server.calls[0]
-            if isinstance(self.source, NumbersSource) and self.source.is_waiting_since(call.received_at_s):
+        """Does what was asked; numbers that came before a command are played before it, panic comes first."""
+        calls, ends_at_s = self.server.calls, self.now_s() + COMMANDS_S
+        while calls and (now_s := self.now_s()) < ends_at_s:
+            is_patient = self.recorder.state.phase != "idle" or now_s - calls[0].received_at_s < ORDER_S
+            if is_patient and self._has_numbers_since(calls[0].received_at_s):
+                panics = [place for place in range(len(calls)) if calls[place].command.address == PANIC]
+                for place in reversed(panics):
+                    call = calls[place]
+                    del calls[place]
+                    self.commands.apply(call)
                 break
-            self.commands.apply(self.server.calls.popleft())
-        if self.server.calls:
+            self.commands.apply(calls.popleft())
+        if calls:
             self._bell.set()
+
+    def _has_numbers_since(self, time_s: float) -> bool:
+        return isinstance(self.source, NumbersSource) and self.source.is_waiting_since(time_s)
 
     def _attend(self) -> None:
         """Looks after what goes on by itself, and what other threads and processes have finished."""

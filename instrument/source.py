@@ -82,7 +82,7 @@ class NewestFrame:
 class NumbersSource:
     """Plain numbers pushed in by the OSC server, as Wekinator's inputs.
 
-    Every message is answered by one output and may be an example, so they are queued rather than dropped.
+    Every message is answered by one output and may be an example, so they are queued, and dropped only by `drop_before`.
     """
 
     def __init__(
@@ -109,6 +109,15 @@ class NumbersSource:
             return self._queue[0].captured_at_s < time_s
         except IndexError:
             return False
+
+    def drop_before(self, time_s: float) -> int:
+        """Drops numbers that came before that time, but for the newest; how many."""
+        late = 0
+        while len(self._queue) > 1 and self._queue[0].captured_at_s < time_s:
+            self._queue.popleft()
+            late += 1
+        self._dropped += late
+        return late
 
     def latest(self) -> Frame | None:
         try:

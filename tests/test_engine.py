@@ -1,17 +1,21 @@
 import json
+import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bodies import moving_body
-from clients import RecordingMidi, wait_until
+from clients import PATIENCE_S, RecordingMidi, wait_until
 from playing import NUMBERS_PATCH, Playing, playing
 
+from instrument import engine
 from instrument.client import Client, CommandFailed
 from instrument.engine import Engine, EngineOptions
 from instrument.patch import PatchError
 from instrument.server import PortInUse
+from instrument.signals import Features, Prediction
 from instrument.takes import TakeStore, frame_row
 
 BODY_PATCH = """
@@ -316,6 +320,56 @@ def test_a_note_sounds_while_the_posture_is_held_and_ends_when_the_body_is_lost(
         wait_until(lambda: "90 3c 64" in notes(instrument), "the note")
         wait_until(lambda: "80 3c 00" in notes(instrument), "its end")
         assert notes(instrument)[:2] == ["90 3c 64", "80 3c 00"]
+
+
+@pytest.fixture
+def frame_by_frame(instrument: Playing, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """As slow as can be: each frame is predicted only when this is released."""
+    may = threading.Semaphore(0)
+    predict = instrument.engine.predictor.predict
+
+    def slowly(features: Features, is_tracked: bool) -> Prediction:
+        assert may.acquire(timeout=PATIENCE_S)
+        return predict(features, is_tracked)
+
+    monkeypatch.setattr(instrument.engine.predictor, "predict", slowly)
+    return may
+
+
+def waiting_numbers(instrument: Playing) -> int:
+    return int(instrument.engine.source.status().frames)
+
+
+def test_panic_comes_before_numbers_that_wait(instrument: Playing, frame_by_frame: threading.Semaphore) -> None:
+    instrument.ask("run", 1)
+    instrument.inputs(0.5, 0.5, count=20)
+    wait_until(lambda: waiting_numbers(instrument) == 20, "the numbers to come")
+    instrument.client.send("/instrument/panic")
+    wait_until(lambda: len(instrument.engine.server.calls) == 1, "the panic to come")
+    frame_by_frame.release()  # one frame is under way, and is played to its end
+    wait_until(lambda: not instrument.engine.is_running, "silence")
+    frame_by_frame.release(20)
+
+
+def test_numbers_that_wait_too_long_are_dropped_but_not_the_newest(
+    instrument: Playing, frame_by_frame: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BACKLOG_S", -PATIENCE_S)  # whatever has come has waited too long
+    for count in range(1, 21):
+        instrument.inputs(count / 20, 0.5)
+    wait_until(lambda: waiting_numbers(instrument) == 20, "the numbers to come")
+    frame_by_frame.release(20)
+    wait_until(lambda: not instrument.engine.source.is_waiting_since(math.inf), "no number to wait")  # type: ignore[union-attr]
+    assert instrument.status()["source"]["dropped"] >= 17
+    assert instrument.status()["errors"]["late"] >= 1
+
+
+def test_numbers_that_are_recorded_are_never_dropped(
+    instrument: Playing, frame_by_frame: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BACKLOG_S", -PATIENCE_S)
+    frame_by_frame.release(20)
+    assert instrument.record_numbers(ROW, "side", "left") == [1, 5]
 
 
 def test_panic_releases_everything_and_stops(tmp_path: Path) -> None:
