@@ -54,7 +54,9 @@ def familiarities(
         raise ValueError(f"output '{model.output}': its model cannot tell what is familiar; record more takes")
     surely = softmax(model.on_rows()(values) if given is None else given)
     said = surely.argmax(axis=1)
-    strange = strangeness(model.familiarity.density, units.of(values), said, surely.max(axis=1))
+    strange = strangeness(
+        model.familiarity.density, units.of(values), said, surely.max(axis=1) if units.is_hidden else None
+    )
     return np.nan_to_num(model.familiarity.of(strange)).astype(np.float64), said
 
 

@@ -82,7 +82,7 @@ class NewestFrame:
 class NumbersSource:
     """Plain numbers pushed in by the OSC server, as Wekinator's inputs.
 
-    Every message is answered by one output and may be an example, so they are queued, and dropped only by `drop_before`.
+    Every message is answered by one output and may be an example, so they are queued; `drop_before` drops some.
     """
 
     def __init__(

@@ -168,7 +168,8 @@ def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], 
             continue
         surely = softmax(crossed.outputs[held] / crossed.temperature)
         seen = own.of(standardised(rows))
-        held_out.append(strangeness(others, seen, surely.argmax(axis=1), surely.max(axis=1)))
+        confidences = surely.max(axis=1) if own.is_hidden else None
+        held_out.append(strangeness(others, seen, surely.argmax(axis=1), confidences))
     if sum(map(len, held_out)) < LEAST_HELD_OUT:
         return None
     return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))
@@ -190,7 +191,7 @@ def familiarity_of_inputs(examples: Examples, view: View) -> Familiarity | None:
         others = fit_density(seen[fold != number], shown[fold != number], count)
         rows = fold == number
         if others is not None and rows.any():
-            held_out.append(strangeness(others, seen[rows], shown[rows], np.ones(int(rows.sum()), dtype=np.float32)))
+            held_out.append(strangeness(others, seen[rows], shown[rows]))
     if density is None or sum(map(len, held_out)) < LEAST_HELD_OUT:
         return None
     return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))

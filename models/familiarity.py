@@ -79,6 +79,14 @@ class Units:
         self._biases = biases[columns]
         self._blocks, self._is_hidden = blocks, is_hidden
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether these are units of a network; its confidence then adds to how strange a frame is.
+
+        Confidences of other learners mean too different things for that: of a forest .4 may be sure.
+        """
+        return self._is_hidden
+
     def of(self, rows: FloatArray) -> FloatArray:
         """(N, B, u) of `rows` (N, F), or (B, u) of one row (F,)."""
         given = rows @ self._weights.T if rows.ndim == 2 else self._weights @ rows
@@ -148,10 +156,12 @@ def fit_density(seen: FloatArray, targets: NDArray[np.intp], class_count: int) -
     return Density(centres=(centres * scale).astype(np.float32), factors=factors.astype(np.float32))
 
 
-def strangeness(density: Density, seen: FloatArray, said: NDArray[np.intp], confidences: FloatArray) -> FloatArray:
+def strangeness(
+    density: Density, seen: FloatArray, said: NDArray[np.intp], confidences: FloatArray | None = None
+) -> FloatArray:
     """(N,): how far each of what the units saw (N, B, u) is from the class `said` (N,), in deviations, more in doubt.
 
-    `confidences` (N,) are those of the class said.
+    `confidences` (N,) are those of the class said; without them nothing is in doubt.
     """
     result = np.empty(len(seen), dtype=np.float64)
     for one in np.unique(said):
@@ -159,7 +169,7 @@ def strangeness(density: Density, seen: FloatArray, said: NDArray[np.intp], conf
         apart = (seen[rows] - density.centres[one]).transpose(1, 2, 0)
         factor = density.factors[one if len(density.factors) > 1 else 0]
         result[rows] = np.sqrt(np.square(factor @ apart).mean(axis=(0, 1)))
-    return np.asarray(result * np.maximum(confidences, 1e-6) ** -DOUBT)
+    return np.asarray(result if confidences is None else result * np.maximum(confidences, 1e-6) ** -DOUBT)
 
 
 def curve_of(held_out: FloatArray) -> FloatArray:
@@ -184,7 +194,8 @@ class FrameFamiliarity:
         apart = self._units.of(values) - density.centres[said]
         factor = density.factors[said if len(density.factors) > 1 else 0]
         away = np.matmul(factor, apart[:, :, None])
-        far = np.sqrt(np.vdot(away, away) / away.size) * max(confidence, 1e-6) ** -DOUBT
+        doubt = max(confidence, 1e-6) ** -DOUBT if self._units.is_hidden else 1.0
+        far = np.sqrt(np.vdot(away, away) / away.size) * doubt
         return float(self._familiarity.of(far)) if np.isfinite(far) else 0.0
 
 

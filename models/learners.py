@@ -7,6 +7,7 @@ learned again are harmless, and a seed makes it the same model. scikit-learn is 
 
 import importlib.util
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,7 @@ def learn(learned: Learned) -> RowsForward:
     """
     if reason := why_missing(learned.learner):
         raise LearnerMissing(reason)
+    warnings.filterwarnings("ignore", module="sklearn")  # a thousand times a minute while it plays
     view = standardised(learned.values)
     seen = view.of(learned.values, farthest=_FARTHEST)
     try:
@@ -136,7 +138,7 @@ def why_slow(learner: str, microseconds: float) -> str | None:
     """What to do where a frame costs more than it should, in words."""
     if microseconds <= SLOW_US:
         return None
-    return f'{learner} takes {microseconds / 1000:.1f} ms a frame; `learner = "network"` takes a hundredth'
+    return f'{learner} takes {microseconds / 1000:.1f} ms a frame; `learner = "network"` takes about 0.01 ms'
 
 
 def _classifier(learned: Learned, seen: FloatArray) -> RowsForward:
@@ -163,6 +165,8 @@ def _told_apart(learned: Learned, seen: FloatArray, targets: NDArray[np.intp]) -
     from sklearn.svm import SVC
 
     counts, seed = np.bincount(targets), learned.seed
+    if not seen.any():  # nothing differs between the examples
+        return lambda rows: np.zeros((len(rows), len(counts)), dtype=np.float32)
     fewest = int(counts.min())
     match learned.learner:
         case "knn":

@@ -14,11 +14,14 @@ from playing import NUMBERS_PATCH, playing
 
 from instrument.evaluation import evaluate
 from instrument.models import learners
+from instrument.models.crossfit import familiarity_of_inputs
+from instrument.models.familiarity import FrameFamiliarity, units_of
 from instrument.models.fitting import Examples, TrainingError
 from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS
 from instrument.models.learners import MOST_EXAMPLES, learn, learned_from, why_slow
 from instrument.models.onnx_file import onnx_bytes
 from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
+from instrument.models.whitening import standardised
 from instrument.patch import Patch, PatchError, parse_patch, read_patch
 from instrument.predictor import ModelStatus, Predictor
 from instrument.project import Project
@@ -140,6 +143,42 @@ def test_many_classes_of_many_features_are_opened_as_saved(tmp_path: Path) -> No
     model = train_output(patch, patch.outputs[0], dataset)
     save_model(model, tmp_path / "learned.safetensors")
     assert load_model(tmp_path / "learned.safetensors").model_id == model.model_id
+
+
+@pytest.mark.parametrize("learner", ["forest", "knn", "boosting"])
+def test_a_learner_gives_up_no_more_true_gestures_than_it_promises(learner: str) -> None:
+    centres = 0.6 * np.random.default_rng(0).standard_normal((6, 20))
+
+    def recorded(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Eight takes of each class, each a little apart from the others: rows, classes, takes."""
+        rng = np.random.default_rng(seed)
+        takes = np.repeat(np.arange(48), 15)
+        apart = 0.5 * rng.standard_normal((48, 20))
+        rows = centres[takes // 8] + apart[takes] + 0.7 * rng.standard_normal((len(takes), 20))
+        return rows.astype(np.float32), takes // 8, takes
+
+    rows, targets, takes = recorded(1)
+    examples = Examples(values=rows, targets=targets, takes=takes, class_count=6)
+    learned = learned_from(learner, examples, 0)
+    familiar = familiarity_of_inputs(examples, standardised(learned.values))
+    assert familiar is not None
+    view = standardised(learned.values)
+    units = units_of((), shift=view.mean, gain=view.scale, blocks=1, units=familiar.density.centres.shape[2])
+    one = FrameFamiliarity(familiar, units)
+    new, _, _ = recorded(2)
+    given = np.exp(learn(learned)(new))
+    given /= given.sum(axis=1, keepdims=True)
+    found = [one(row, int(said.argmax()), float(said.max())) for row, said in zip(new, given, strict=True)]
+    assert np.mean(np.array(found) < 0.05) < 0.08
+
+
+@pytest.mark.parametrize("learner", CLASS_LEARNERS)
+def test_examples_that_are_all_alike_are_anything(learner: str) -> None:
+    examples = Examples(
+        values=np.ones((20, 2), dtype=np.float32), targets=np.arange(20) % 2, takes=np.arange(20) // 5, class_count=2
+    )
+    said = np.exp(learn(learned_from(learner, examples, 0))(np.array([[1, 1], [2, 0]], dtype=np.float32)))
+    np.testing.assert_allclose(said / said.sum(axis=1, keepdims=True), 0.5)
 
 
 def test_of_more_poses_than_are_kept_evenly_spaced_ones_are() -> None:
