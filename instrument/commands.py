@@ -142,9 +142,9 @@ class Commands:
         self.apply(Call(command, command.check(arguments), call.sender, call.received_at_s, is_remote=True))
         return LATER
 
-    def trainer_hello(self, port: int, pid: int) -> Answer:
+    def trainer_hello(self, port: int, pid: int, job: int) -> Answer:
         if self._is_local():
-            self._engine.trainer.hello(port, pid)
+            self._engine.trainer.hello(port, pid, job)
         return LATER
 
     def trainer_progress(self, job: int, output: str, step: int, steps: int, loss: float, validation: float) -> Answer:

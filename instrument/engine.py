@@ -49,7 +49,7 @@ from instrument.source import NumbersSource, PhoneLine, Source, SourceError, Sou
 from instrument.takes import TakeStore, Target
 from instrument.telemetry import Telemetry
 from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
-from instrument.training_job import TrainerLink
+from instrument.training_job import SUPERSEDED, TrainerLink
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,9 @@ class Engine:
         self._recording_phase = "idle"
         self._recording_kind = "take"
         self._is_stale = False
+        """Whether takes have changed since the last training of all outputs began."""
+        self._is_catching_up = False
+        """Whether that training, which came by itself, is under way."""
         """Whether takes have changed since the last training was asked for."""
         self._asked_trainings = 0
         """Trainings under way that somebody waits for; those that come by themselves wait for them."""
@@ -578,8 +581,9 @@ class Engine:
         """
         self._asked_trainings += is_asked
         self._is_run_when_trained |= is_asked and is_run_after
-        if not outputs:
-            self._is_stale = False
+        # What this cuts short for other outputs is done afterwards.
+        self._is_stale = bool(outputs) and (self._is_stale or self._is_catching_up)
+        self._is_catching_up &= bool(outputs)
 
         def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
             self._asked_trainings -= is_asked
@@ -604,11 +608,15 @@ class Engine:
 
     def _train_always(self) -> None:
         def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
+            if reason == SUPERSEDED:
+                return
+            self._is_catching_up = False
             if summary is None:
                 advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
                 self.take_coaching({"training": {"is_ready": False, "advice": [advice]}})
 
         self.train((), answer, is_asked=False)
+        self._is_catching_up = True
 
     def _train_untrained(self) -> None:
         """Trains what has takes but no model that fits, as a project that was just made; else has it studied."""

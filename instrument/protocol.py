@@ -536,7 +536,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row("/wekinator/control/saveModelToFile", "output:i file:s", "Saves an output's model."),
     ),
     "Between engine and trainer": (
-        _row("/instrument/trainer/hello", "port:i pid:i", "The trainer lives, and where it listens; twice a second."),
+        _row(
+            "/instrument/trainer/hello",
+            "port:i pid:i job:i",
+            "The trainer lives, where it listens, and which job it has in hand, 0 for none; twice a second.",
+        ),
         _row(
             "/instrument/trainer/progress",
             "job:i output:s step:i steps:i loss:f validation:f",

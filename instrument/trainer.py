@@ -4,7 +4,7 @@
 
 It speaks OSC over UDP on this machine only. In come `/train` (job, project folder, outputs with
 commas between, none for all), `/study` (job, project folder) and `/cancel` (job). Out to the engine,
-under `/instrument/trainer/`, go `hello` (port, process id) once it is warm and every half second from
+under `/instrument/trainer/`, go `hello` (port, process id, job in hand) once it is warm and every half second from
 then on, and for each job `progress` (job, output, step, steps, loss, score; -1 where nothing is held
 out), and in the end `done` (job, summary as JSON) or `failed` (job, reason). After `done` it goes on
 to draw what the models see, and sends `mapped` (job), and to find out what to record next, and sends
@@ -102,7 +102,7 @@ class Trainer:
         hello_at_s = self._clock()
         while not self._is_stopped:
             if self._clock() >= hello_at_s:
-                self._send("hello", self.port, os.getpid())
+                self._send("hello", self.port, os.getpid(), self._at_work())
                 hello_at_s = self._clock() + HELLO_EVERY_S
             self._socket.settimeout(max(hello_at_s - self._clock(), 0.001))
             with suppress(TimeoutError, ConnectionResetError):  # Windows resets when the engine is away
@@ -154,8 +154,13 @@ class Trainer:
     def _cancel_all(self) -> None:
         for job in list(self._unfinished):
             job.cancelled.set()
-        if self._studied is not None:
-            self._studied.cancelled.set()
+        if (studied := self._studied) is not None:
+            studied.cancelled.set()
+
+    def _at_work(self) -> int:
+        """The number of the job in hand, what is found out about it included; 0 for none."""
+        jobs = [*self._unfinished[-1:], self._studied]
+        return next((job.number for job in jobs if job is not None), 0)
 
     def _work(self) -> None:
         while (job := self._waiting.get()) is not None:

@@ -16,6 +16,9 @@ SILENT_S = 3.0
 """A trainer not heard of for this long is taken for dead; it says hello twice a second."""
 PATIENCE_S = 15.0
 """How long a job waits for a trainer to come (back)."""
+FORGOTTEN_S = 1.5
+"""A trainer that says so long that it has nothing in hand never got what it was told, or its answer was lost."""
+SUPERSEDED = "another training was asked for"
 
 Finished = Callable[[dict[str, Any] | None, str | None], None]
 """Called with the summary, or with why there is none."""
@@ -41,6 +44,10 @@ class TrainerLink:
         self._heard_at_s = -SILENT_S
         self._job: _Job | None = None
         self._sent_to_pid = 0
+        self._idle_since_s: float | None = None
+        """Since when the trainer has not had the last job in hand."""
+        self._folder = Path()
+        self._is_study_repeated = False
         self._numbers = 0
         self._study: tuple[int, Path] | None = None
         """What is to be studied once there is a trainer."""
@@ -55,7 +62,8 @@ class TrainerLink:
 
     def train(self, folder: Path, outputs: Sequence[str], finished: Finished) -> None:
         """Trains those outputs (all, if none is named) of the project; ends a job in hand first."""
-        self.cancel("another training was asked for")
+        self.cancel(SUPERSEDED)
+        self._folder = folder
         self._job = _Job(
             number=self._numbers, folder=folder, outputs=tuple(outputs), finished=finished, asked_at_s=self._now_s()
         )
@@ -65,13 +73,14 @@ class TrainerLink:
     def study(self, folder: Path) -> None:
         """Has it found out what to say about that project as it is trained now; whatever else is asked for ends it."""
         self.cancel("a study was asked for")
-        self._study = (self._numbers, folder)
+        self._study, self._folder = (self._numbers, folder), folder
         self.is_studying = True
         self.attend()
 
     def cancel(self, reason: str = "cancelled") -> bool:
         """Ends the job in hand; whether there was one. What is still found out about earlier jobs is of no interest."""
         self._numbers += 1
+        self._idle_since_s, self._is_study_repeated = None, False
         self._study, self.is_studying = None, False
         job = self._job
         if job is None:
@@ -82,7 +91,15 @@ class TrainerLink:
         return True
 
     def attend(self) -> None:
-        """Hands the job over when there is a trainer; a trainer that died gets it again when it is back."""
+        """Hands the job over when there is a trainer; one that died, or does not know of it, gets it again."""
+        if self._idle_since_s is not None and self._now_s() - self._idle_since_s > FORGOTTEN_S:
+            self._idle_since_s = None
+            if self._job is not None:
+                self._sent_to_pid = 0
+            elif self.is_studying and not self._is_study_repeated:
+                self._study, self._is_study_repeated = (self._numbers, self._folder), True
+            else:
+                self.is_studying = False
         if self._study is not None and self.is_alive:
             number, folder = self._study
             self._study = None
@@ -97,9 +114,14 @@ class TrainerLink:
         elif self._now_s() - max(job.asked_at_s, self._heard_at_s) > PATIENCE_S:
             self._finish(None, "no trainer is running; `instrument play` starts one, see its log for why it ended")
 
-    def hello(self, port: int, pid: int) -> None:
+    def hello(self, port: int, pid: int, in_hand: int) -> None:
+        """Takes in where the trainer listens, and the number of the job it has in hand."""
         if not 0 < port < 65536:
             return
+        if in_hand == self._numbers or (self._job is None and not self.is_studying):
+            self._idle_since_s = None
+        elif self._idle_since_s is None:
+            self._idle_since_s = self._now_s()
         if pid != self._pid:
             log.debug("trainer %d listens on port %d", pid, port)
         self._port, self._pid, self._heard_at_s = port, pid, self._now_s()

@@ -1,10 +1,14 @@
 """Always trained: a new model after every take and every edit of takes, without asking."""
 
+import socket
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from clients import wait_until
+from clients import PATIENCE_S, wait_until
 from playing import NUMBERS_PATCH, Playing, playing
+
+from instrument import osc
 
 
 def model_of(instrument: Playing) -> str | None:
@@ -50,6 +54,36 @@ def test_a_training_that_was_asked_for_is_answered_though_a_take_comes_in(tmp_pa
         instrument.client.send("/instrument/takes/delete", 4)
         answers = {values[0]: address for address, values in islice(instrument.client.messages(20.0), 2)}
         assert answers == {"/instrument/takes/delete": "/done", "/instrument/train": "/done"}
+
+
+def test_what_a_training_of_one_output_cuts_short_is_done_afterwards(tmp_path: Path) -> None:
+    with (
+        playing(tmp_path / "project", has_trainer=False) as instrument,
+        socket.socket(type=socket.SOCK_DGRAM) as trainer,
+    ):
+        trainer.bind(("127.0.0.1", 0))
+        trainer.settimeout(0.2)
+        in_hand = 0
+
+        def told(wanted: str) -> str:
+            """The outputs of the next such message to the trainer, which takes the job on."""
+            nonlocal in_hand
+            for _ in range(round(PATIENCE_S / 0.2)):
+                instrument.client.send("/instrument/trainer/hello", trainer.getsockname()[1], 111, in_hand)
+                with suppress(TimeoutError):
+                    ((address, (number, *rest)),) = osc.decode(trainer.recv(65536))
+                    if address == wanted:
+                        in_hand = int(number)
+                        return str(rest[-1])
+            raise AssertionError(f"no {wanted}")
+
+        instrument.record_numbers([(0.1, 0.2)] * 12, "side", "left", "amount", 0.0)
+        assert told("/train") == ""
+        instrument.client.send("/instrument/train", "side")
+        assert told("/train") == "side"
+        assert instrument.ask("coaching") == ["{}"]
+        instrument.client.send("/instrument/trainer/done", in_hand, "{}")
+        assert told("/train") == ""
 
 
 def test_stopping_on_purpose_is_respected(tmp_path: Path) -> None:

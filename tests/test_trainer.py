@@ -123,7 +123,7 @@ def until_cancelled(started: threading.Event) -> Callable[..., ProjectTraining]:
 
 def test_hello_names_port_and_process(engine: Engine, serve: Callable[..., Trainer]) -> None:
     trainer = serve(at_once)
-    assert engine.wait("hello") == (trainer.port, os.getpid())
+    assert engine.wait("hello") == (trainer.port, os.getpid(), 0)
 
 
 def test_a_job_is_answered_with_a_summary(engine: Engine, serve: Callable[..., Trainer]) -> None:
@@ -226,6 +226,15 @@ def test_a_job_from_before_the_engine_restarted_does_not_answer_for_its_namesake
     assert engine.end()[:2] == ("done", 1)
 
 
+def test_hello_names_the_job_in_hand(engine: Engine, serve: Callable[..., Trainer]) -> None:
+    started = threading.Event()
+    trainer = serve(until_cancelled(started))
+    engine.send(trainer.port, "/train", 7, "long", "")
+    assert started.wait(10)
+    engine.wait("hello")  # of the start
+    assert engine.wait("hello")[2] == 7
+
+
 def test_hello_goes_on_while_it_trains(engine: Engine, serve: Callable[..., Trainer]) -> None:
     started = threading.Event()
     trainer = serve(until_cancelled(started))
@@ -323,7 +332,7 @@ def test_the_process_trains_a_project_at_low_priority_and_ends_with_its_supervis
             rows = np.random.default_rng(0).normal(at, 0.1, (20, 3)).astype(np.float32)
             sequence = LandmarkSequence(times_s=np.arange(20) / 30, aspect=np.ones(20, np.float32), numbers=rows)
             store.add([WholeTake(created_at="2026", source="osc", targets={"pose": name}, landmarks=sequence)], "add")
-    port, pid = engine.wait("hello")
+    port, pid, _ = engine.wait("hello")
     assert pid == process.pid
     assert isinstance(port, int)
     if sys.platform == "win32":
