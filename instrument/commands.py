@@ -473,6 +473,8 @@ class Commands:
 
     def target(self, output: str, target: Value) -> Answer:
         self._engine.targets |= self._targets((output, target))
+        if self._engine.at_random:
+            self._engine.at_random.add(output)
         return None
 
     def randomise(self, *outputs: str) -> Answer:
@@ -807,11 +809,14 @@ class Commands:
     def _targets(self, pairs: tuple[Value, ...]) -> dict[str, Target]:
         """The targets of output-target pairs; without any, those set before, for the outputs not masked.
 
+        After `randomise` only for those heard at random, and those set since: nobody has said what the others are.
+
         Raises ValueError for a class or value the output does not allow.
         """
         engine = self._engine
         if not pairs:
-            chosen = {name: target for name, target in engine.targets.items() if name in engine.recording_mask}
+            asked = engine.recording_mask & (engine.at_random or engine.recording_mask)
+            chosen = {name: target for name, target in engine.targets.items() if name in asked}
             if not chosen:
                 raise ValueError("no output is enabled for recording; see /instrument/record/mask")
             return chosen

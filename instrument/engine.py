@@ -165,6 +165,8 @@ class Engine:
         self.patch = self._read_patch(self.project)
         self.targets = _first_targets(self.patch)
         self.recording_mask = {output.name for output in self.patch.outputs}
+        self.at_random: set[str] = set()
+        """Outputs whose values at random are being heard: a pose that suits them teaches these only."""
         self.server = Server(
             options.listen_host, options.in_port, on_call=self._bell.set, on_inputs=self._take_numbers, now_s=now_s
         )
@@ -355,6 +357,7 @@ class Engine:
             self._finish_all(self.recorder.close())
         self.project, self.recorder = project, recorder
         self.targets = _first_targets(patch)
+        self.at_random = set()
         self.recording_mask = {output.name for output in patch.outputs}
         self._build(patch)
         self.desk.open(patch)
@@ -481,6 +484,7 @@ class Engine:
         self._is_run_when_trained = False
         if is_running != self.is_running:
             if is_running:
+                self.at_random = set()
                 self.desk.reset()
             else:
                 self.desk.release()
@@ -502,6 +506,7 @@ class Engine:
             raise ValueError("this patch has no continuous output")
         self.set_running(False)
         self.targets |= values
+        self.at_random = set(values)
         now_s = self.now_s()
         said = {name: ContinuousPrediction(value=value) for name, value in values.items()}
         shown = Prediction(frame_number=-1, captured_at_s=now_s, outputs=said, is_tracked=True)

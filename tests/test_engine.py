@@ -207,8 +207,18 @@ def test_random_values_are_heard_and_a_take_teaches_them(instrument: Playing) ->
     amount = float(str(said).removeprefix("amount "))
     assert instrument.heard.wait_for("/wek/outputs")[-1][1] == pytest.approx(amount, abs=1e-4)
     instrument.record_numbers([(0.1, 0.2)] * 5)
-    assert instrument.takes()[0]["targets"]["amount"] == pytest.approx(amount, abs=1e-4)
+    assert instrument.takes()[0]["targets"] == {"amount": pytest.approx(amount, abs=1e-4)}
     assert not instrument.status()["running"]
+    instrument.ask("target", "side", "right")
+    instrument.record_numbers([(0.1, 0.2)] * 5)
+    assert instrument.takes()[1]["targets"] == {"side": "right", "amount": pytest.approx(amount, abs=1e-4)}
+
+
+def test_once_it_plays_on_a_take_teaches_all_again(instrument: Playing) -> None:
+    instrument.ask("randomise")
+    instrument.ask("run", 1)
+    instrument.record_numbers([(0.1, 0.2)] * 5)
+    assert instrument.takes()[0]["targets"].keys() == {"side", "amount"}
 
 
 def test_random_values_are_for_continuous_outputs(instrument: Playing) -> None:
