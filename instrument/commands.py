@@ -454,7 +454,7 @@ class Commands:
                 elif kept:
                     self.done(call, len(kept))
                 else:
-                    self.fail(call, outcome.refused or "no frame came while recording")
+                    self.fail(call, engine.refusal(outcome))
 
             engine.start_recording(targets, count_in_s=count_in_s, length_s=length_s, then=finished)
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,11 @@ from instrument.midi import Midi
 from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
-from instrument.patch import NO_CLASS, Patch, Scene, read_patch
+from instrument.patch import NO_CLASS, Patch, PatchError, Scene, read_patch
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
 from instrument.project import Project
-from instrument.recorder import Outcome, Recorder
+from instrument.recorder import NO_FRAME, Outcome, Recorder
 from instrument.server import Call, Server
 from instrument.signals import (
     ContinuousPrediction,
@@ -60,6 +61,10 @@ LOST_S = 0.3
 PATCH_EVERY_S = 0.5
 """How often the patch is looked at for what an editor changed; two looks that agree, and it is played."""
 PANIC = "/instrument/panic"
+MISFITS = 10
+"""So many messages of another count of numbers, one after the other, come from another sender."""
+NEWS_S = 2.0
+"""What was wrong so short a time ago explains why nothing was recorded."""
 BACKLOG_S = 2.0
 """Numbers that have waited longer than this are dropped, unless they are being recorded."""
 ORDER_S = 0.5
@@ -165,6 +170,10 @@ class Engine:
         self.patch = self._read_patch(self.project)
         self.targets = _first_targets(self.patch)
         self.recording_mask = {output.name for output in self.patch.outputs}
+        self._misfits = (0, 0)
+        """How many numbers came that are not as many as there are inputs, and how often in a row."""
+        self._misfit = "", 0.0
+        """What was wrong with the last of them, and when that was."""
         self.at_random: set[str] = set()
         """Outputs whose values at random are being heard: a pose that suits them teaches these only."""
         self.server = Server(
@@ -384,7 +393,7 @@ class Engine:
             return
         wanted = self.options.source or patch.listen.source
         source, tracker = self._prepare(wanted, patch, self.project)
-        self.desk.reset()
+        self.desk.release()
         self._move_in(source, tracker, wanted)
         self.targets = _first_targets(patch) | {
             name: target for name, target in self.targets.items() if _is_allowed(patch, name, target)
@@ -810,9 +819,12 @@ class Engine:
         """Whether these numbers are as many as the patch wants; the first ones say how many that is."""
         wanted = self.patch.listen.inputs
         if len(numbers) == wanted:
+            self._misfits = (0, 0)
             return True
-        if wanted or not len(numbers):
-            self.complain("inputs", f"/wek/inputs carried {len(numbers)} floats, this project has {wanted} inputs")
+        if not len(numbers) or (wanted and not self._is_another_sender(len(numbers))):
+            came = f"/wek/inputs carried {len(numbers)} floats, this project has {wanted} inputs"
+            self.complain("inputs", came)
+            self._misfit = came, self.now_s()
             return False
         enabled = self.predictor.enabled
         self.patch = with_inputs(self.patch, len(numbers))
@@ -821,6 +833,25 @@ class Engine:
         self.predictor.enabled = enabled
         self.load_models()
         return True
+
+    def _is_another_sender(self, count: int) -> bool:
+        """Whether so many numbers keep coming where the patch leaves it open and no take says how many there are."""
+        known, times = self._misfits
+        times = times + 1 if count == known else 1
+        self._misfits = count, times
+        if times % MISFITS:
+            return False
+        with suppress(PatchError):
+            is_open = not read_patch(self.project.patch_file).listen.inputs
+            return is_open and self.recorder.state.phase == "idle" and not self._recorded_inputs()
+        return False
+
+    def refusal(self, outcome: Outcome) -> str:
+        """Why nothing was recorded, in words."""
+        came, at_s = self._misfit
+        if outcome.refused == NO_FRAME and came and self.now_s() - at_s < NEWS_S:
+            return f"{NO_FRAME} that fits: {came}"
+        return outcome.refused or NO_FRAME
 
     def _finish_recording(self, outcome: Outcome) -> None:
         awaited = self._awaited.popleft() if self._awaited else _Awaited()
@@ -833,7 +864,7 @@ class Engine:
         if outcome.lost_frames:
             log.warning("%d frames of the take are lost: the disk took none for too long", outcome.lost_frames)
         if outcome.refused is not None or take is None:
-            reason = outcome.refused or "no frame came while recording"
+            reason = self.refusal(outcome)
             log.warning("the take was refused: %s", reason)
             for caller in callers:
                 self.commands.fail(caller, reason)

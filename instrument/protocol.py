@@ -360,8 +360,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "/instrument/randomise",
             "output:s",
             "Gives continuous outputs (these, or all) values at random, sends them so that you hear them, and stops "
-            "playing: strike a pose that suits them, and `record` without arguments teaches them alone. `train` or `run 1` "
-            "plays on.",
+            "playing: strike a pose that suits them, and `record` without arguments teaches them alone. `train` or "
+            "`run 1` plays on.",
             done="values:s",
             optional=1,
             repeats=1,

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+NO_FRAME = "no frame came while recording"
 COMMIT_EVERY_S = 0.2
 RETRY_AFTER_S = 0.5
 LATE_FRAMES_S = 0.5
@@ -421,7 +422,7 @@ class Recorder:
         if self._take_id is not None:
             with self._failing_the_take():
                 take = self._store.finish(self._take_id, refused=self._take_failure)
-        refused = take.refused if take is not None else self._take_failure or "no frame came while recording"
+        refused = take.refused if take is not None else self._take_failure or NO_FRAME
         lost_frames = order.lost_frames + self._take_lost_frames
         self._take_id, self._take_failure, self._take_lost_frames = None, None, 0
         self._outcomes.put(Outcome(take=take, refused=refused, lost_frames=lost_frames))

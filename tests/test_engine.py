@@ -221,6 +221,28 @@ def test_once_it_plays_on_a_take_teaches_all_again(instrument: Playing) -> None:
     assert instrument.takes()[0]["targets"].keys() == {"side", "amount"}
 
 
+def test_what_an_output_sent_is_let_go_of_when_an_edit_silences_it(tmp_path: Path) -> None:
+    routes = """
+[training]
+always = false
+[[route]]
+from = "side"
+osc = "/side"
+[[route]]
+from = "side.right"
+osc = "/right"
+"""
+    with playing(tmp_path / "project", NUMBERS_PATCH + routes) as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+        instrument.inputs(0.85, 0.9)
+        assert instrument.heard.wait_for("/right")[-1][0] > 0.5
+        instrument.ask("patch/set", "output.1.inputs", "[1]")
+        assert not instrument.status()["outputs"][0]["running"]
+        wait_until(lambda: instrument.heard.messages("/right")[-1] == (0.0,), "the level to fall")
+        wait_until(lambda: instrument.heard.messages("/side")[-1] == ("none", 0.0), "no class")
+
+
 def test_random_values_are_for_continuous_outputs(instrument: Playing) -> None:
     with pytest.raises(CommandFailed, match="output 'side' is class"):
         instrument.ask("randomise", "side")
@@ -286,6 +308,26 @@ def test_inputs_settle_how_many_there_are_when_the_patch_leaves_it_open(tmp_path
         wait_until(lambda: instrument.status()["source"]["frames"] == 1, "the first inputs")
         instrument.record_numbers([(1.0, 2.0, 3.0)] * 5, "side", "left")
         assert instrument.takes()[0]["frames"] == 5
+
+
+def test_another_sender_settles_anew_how_many_inputs_there_are_while_no_take_says_so(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", NUMBERS_PATCH.replace("inputs = 2", "")) as instrument:
+        instrument.inputs(1.0, 2.0, 3.0)
+        instrument.inputs(0.5, 0.5, count=engine.MISFITS)
+        wait_until(lambda: waiting_numbers(instrument) == engine.MISFITS + 1, "the inputs")
+        wait_until(lambda: instrument.engine.patch.listen.inputs == 2, "two inputs")
+        instrument.record_numbers(ROW, "side", "left")
+        instrument.inputs(1.0, 2.0, 3.0, count=2 * engine.MISFITS)
+        wait_until(lambda: instrument.status()["errors"].get("inputs", 0) >= 3 * engine.MISFITS - 1, "the misfits")
+        assert instrument.engine.patch.listen.inputs == 2
+
+
+def test_a_recording_of_numbers_that_do_not_fit_says_what_came(instrument: Playing) -> None:
+    instrument.ask("record", "side", "left")
+    instrument.inputs(1.0, 2.0, 3.0)
+    wait_until(lambda: instrument.status()["errors"].get("inputs"), "the misfit")
+    with pytest.raises(CommandFailed, match=r"no frame came .* carried 3 floats, this project has 2 inputs"):
+        instrument.ask("record/stop")
 
 
 def test_a_port_in_use_says_how_to_choose_another(instrument: Playing, tmp_path: Path) -> None:
