@@ -404,6 +404,8 @@ class Engine:
         self._build(patch)
         self.predictor.enabled = (enabled & names) | (names - old_names)
         self.desk.rebuild(patch)
+        kept = {output.name for output in patch.outputs if output in old.outputs}
+        self.coaching = {name: found for name, found in self.coaching.items() if name in kept}
         self._follow(patch)
         self.load_models()
         if patch.training.always:
@@ -635,8 +637,16 @@ class Engine:
     def _train_untrained(self) -> None:
         """Trains what has takes but no model that fits, as a project that was just made; else has it studied."""
         with TakeStore.open(self.project.takes_file, readonly=True) as store:
-            taught = {name for take in store.takes(kind="take") for name in take.targets}
-        untrained = [one.output for one in self.predictor.status() if not one.is_running and one.output in taught]
+            taught: dict[str, set[Target]] = {}
+            for take in store.takes(kind="take"):
+                for name, target in take.targets.items():
+                    taught.setdefault(name, set()).add(target)
+        untrained = [
+            one.output
+            for output, one in zip(self.patch.outputs, self.predictor.status(), strict=True)
+            if one.output in taught
+            and not (one.is_running and taught[one.output] & set(output.classes) <= set(one.classes))
+        ]
         if untrained:
             log.info("training %s from the project's takes", ", ".join(untrained))
 

@@ -101,7 +101,8 @@ def fits(model: Model, patch: Patch, output: Output) -> str | None:
         return f"the patch asks for `disagreement`, for which the model has no ensemble; {again}"
     learner = model.learned.learner if model.learned else NETWORK
     if learner != output.learner:
-        return f"the model was learned by {learner}, the patch wants {output.learner}; {again}"
+        missing = why_missing(output.learner)
+        return f"the model was learned by {learner}, the patch wants {output.learner}; {missing or again}"
     if model.kind == "continuous" and (model.low, model.high) != (output.low, output.high):
         return (
             f"the model learned the range {model.low:g}..{model.high:g}, "

@@ -40,6 +40,9 @@ def status_text(status: dict[str, Any]) -> str:
         lines.append(f"  PROBLEM   {problem}")
     for output in status["outputs"]:
         state = (", ".join(output["classes"]) or "runs") if output["running"] else f"silent: {output['why_not']}"
+        advice = status.get("coaching", {}).get(output["name"], {}).get("advice", ())
+        if output["running"] and any(one["kind"] == "refused" for one in advice):
+            state += ", as before the takes changed"
         lines.append(f"  output    {output['name']} ({output['kind']}): {state}{_how_it_runs(output)}")
         if output["note"]:
             lines.append(f"            {output['note']}")
@@ -68,7 +71,7 @@ def status_text(status: dict[str, Any]) -> str:
             f"of which {beyond['p50_ms']:.2f} ms beyond tracking"
         )
     for kind, count in (status["dropped_messages"] | status["errors"]).items():
-        lines.append(f"  {kind}: {count}")
+        lines.append(f"  faults    {kind}: {count}")
     return "\n".join(lines)
 
 

@@ -44,7 +44,7 @@ def run_through(project: Project, take_id: int, is_cancelled: Callable[[], bool]
     """
     patch = read_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
-        take = store.take(take_id)
+        take = store.present_take(take_id)
         patch = with_inputs_of(patch, (*store.takes(kind="take"), take))
         sequence = store.landmarks(take_id)
     unfit = {output.name: reason for output in patch.outputs if (reason := lacks(take, patch, output)) is not None}

@@ -263,6 +263,13 @@ class TakeStore:
             raise TakesError(f"no take {take_id}; there are: {there}")
         return found[0]
 
+    def present_take(self, take_id: int) -> Take:
+        """The take of that number. Raises TakesError if there is none, or it is deleted."""
+        take = self.take(take_id)
+        if take.is_deleted:
+            raise TakesError(f"take {take_id} is deleted; `undo` or `redo` brings it back")
+        return take
+
     def landmarks(
         self, take_id: int, *, trimmed: bool = True, between_s: tuple[float, float] | None = None
     ) -> LandmarkSequence:
@@ -432,7 +439,7 @@ class TakeStore:
 
     def relabel(self, take_ids: Iterable[int], targets: Mapping[str, Target | None]) -> str | None:
         """Makes those takes teach those targets (None: nothing) for those outputs, in every frame."""
-        takes = [self.take(take_id) for take_id in take_ids]
+        takes = [self.present_take(take_id) for take_id in take_ids]
         for take in takes:
             if take.kind != "take":
                 raise TakesError(
@@ -442,7 +449,7 @@ class TakeStore:
 
     def trim(self, take_id: int, first: int, last: int) -> str | None:
         """Uses only frames `first` to `last` of a take, counted from 0 in all of it."""
-        count = self._count(self.take(take_id))
+        count = self._count(self.present_take(take_id))
         if not 0 <= first <= last < count:
             raise TakesError(f"take {take_id}: cannot trim to frames {first}..{last}; it has 0..{count - 1}")
         is_whole = (first, last) == (0, count - 1)
@@ -456,6 +463,7 @@ class TakeStore:
 
         Raises TakesError where there is too little to learn from.
         """
+        self.present_take(take_id)
         whole = self.landmarks(take_id, between_s=(from_s, to_s))
         where = f"{from_s:.2f}..{to_s:.2f} s of take {take_id}"
         reason = refusal(len(whole), int(whole.is_tracked.sum())) if len(whole) else "nothing was recorded there"

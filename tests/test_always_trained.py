@@ -86,6 +86,32 @@ def test_what_a_training_of_one_output_cuts_short_is_done_afterwards(tmp_path: P
         assert told("/train") == ""
 
 
+def test_a_class_that_is_allowed_again_is_learned_again(tmp_path: Path) -> None:
+    def classes() -> list[str]:
+        found = instrument.status()["outputs"][0]
+        return list(found["classes"]) if found["running"] else []
+
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        instrument.ask("patch/set", "output.1.classes", '["left", "right", "middle"]')
+        instrument.record_numbers([(0.45, 0.5)] * 12, "side", "middle")
+        wait_until(lambda: classes() == ["left", "right", "middle"], "three classes")
+        instrument.ask("patch/set", "output.1.classes", '["left", "right"]')
+        wait_until(lambda: classes() == ["left", "right"], "two classes")
+        instrument.ask("patch/set", "output.1.classes", '["right", "middle", "left"]')
+        wait_until(lambda: sorted(classes()) == ["left", "middle", "right"], "three classes again")
+
+
+def test_what_is_known_of_an_output_is_forgotten_when_it_is_edited(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        wait_until(lambda: len(instrument.status()["coaching"]) == 2, "the coaching")
+        instrument.ask("patch/set", "training.always", "false")
+        instrument.ask("patch/set", "output.1.classes", '["up", "down"]')
+        assert list(instrument.status()["coaching"]) == ["amount"]
+        assert not instrument.status()["outputs"][0]["running"]
+
+
 def test_stopping_on_purpose_is_respected(tmp_path: Path) -> None:
     with playing(tmp_path / "project") as instrument:
         instrument.ask("run", 0)

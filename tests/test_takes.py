@@ -623,3 +623,20 @@ def test_a_failed_change_changes_nothing(store):
     with pytest.raises(sqlite3.OperationalError, match="full"):
         store.append(take_id, body_rows(100))
     assert store.take(take_id).frame_count == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store, take_id: store.cut(take_id, 0.1, 0.8, {"posture": "up"}),
+        lambda store, take_id: store.trim(take_id, 1, 5),
+        lambda store, take_id: store.relabel([take_id], {"posture": "up"}),
+    ],
+)
+def test_a_deleted_take_is_not_changed_but_brought_back(store, change):
+    take_id = record(store, 31, {"posture": "rest"})
+    store.undo()
+    with pytest.raises(TakesError, match=r"take 1 is deleted; `undo` or `redo` brings it back"):
+        change(store, take_id)
+    store.redo()
+    assert change(store, take_id)
