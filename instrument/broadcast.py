@@ -88,9 +88,10 @@ class Broadcast:
             if not is_wanted:
                 continue
             if isinstance(one, ClassPrediction):
-                said = NO_CLASS if one.is_none else one.classes[one.best]
+                meant = one.meant
+                said = NO_CLASS if one.is_none else meant.classes[meant.best]
                 familiar = () if one.familiarity is None else (one.familiarity,)
-                telemetry.publish("prediction", name, said, float(one.confidences[one.best]), *familiar)
+                telemetry.publish("prediction", name, said, float(meant.confidences[meant.best]), *familiar)
             elif isinstance(one, TriggerPrediction):
                 telemetry.publish("prediction", name, one.current or NO_CLASS, one.progress)
             else:

@@ -184,7 +184,7 @@ def _seen(prediction: Prediction) -> dict[str, Seen]:
 
 
 def _reject(prediction: Prediction, seen: dict[str, Seen]) -> None:
-    """Has what is none of its classes say so to routes, and adds how familiar it is and how far an ensemble disagrees.
+    """Has routes hear what counts, `none` included, and adds how familiar it is and how far an ensemble disagrees.
 
     Wekinator knows no such thing: its outputs come before.
     """
@@ -199,6 +199,8 @@ def _reject(prediction: Prediction, seen: dict[str, Seen]) -> None:
                 seen[f"{name} familiarity"] = output.familiarity
             if output.is_none:
                 seen[name] = {**dict.fromkeys(output.classes, 0.0), NO_CLASS: 1.0}
+            elif output.held is not None:
+                seen[name] = dict(zip(output.held.classes, output.held.confidences.tolist(), strict=True))
 
 
 def _goal(route: Route) -> tuple[object, ...]:

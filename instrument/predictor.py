@@ -253,8 +253,8 @@ class _Runner:
         self._picked = np.empty(len(columns), dtype=np.float32)
         units = model.units()
         self._familiarity = FrameFamiliarity(model.familiarity, units) if model.familiarity and units else None
-        least = least_familiarity(model, output)
-        self._gate = None if least is None else Gate(least)
+        self._least = least_familiarity(model, output)
+        self._gate: Gate[ClassPrediction] = Gate()
         self._ensemble = cpu.EnsembleForward(model.ensemble) if output.disagreement and model.ensemble else None
         self._model = model
         self._made = made
@@ -320,14 +320,16 @@ class _Runner:
         if self._familiarity is not None:
             best = int(confidences.argmax())
             familiarity = self._familiarity(values, best, float(confidences[best]))
-        is_none = self._gate is not None and familiarity is not None and not self._gate.update(familiarity, now_s)
-        return ClassPrediction(
+        said = ClassPrediction(
             classes=self._classes,
             confidences=confidences,
             familiarity=familiarity,
-            is_none=is_none,
             disagreement=self._disagreement(values),
         )
+        if self._least is None or familiarity is None:
+            return said
+        meant = self._gate.update(said, now_s, is_familiar=familiarity >= self._least)
+        return said if meant is said else replace(said, held=meant, is_none=meant is None)
 
     def _disagreement(self, values: FloatArray) -> float | None:
         if self._ensemble is None:

@@ -5,14 +5,15 @@ the model would fire too seldom to matter; the second half, which had no say in 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.gate import RELEASE_S
+from instrument.gate import RELEASE_S, Gate
 from instrument.models.crossfit import softmax
 from instrument.models.familiarity import strangeness
 from instrument.models.trained import TrainedModel
@@ -27,6 +28,8 @@ _STRICTEST = 0.95
 _FEW_KEPT = 0.8
 _LONG_ENOUGH_MIN = 3.0
 """What 95 % sure of at most one a minute takes, if none is seen."""
+NOBODY = -1
+"""Instead of a class, in frames in which there is nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,18 @@ class Stream:
     """(T, F): those the model learned from."""
     is_usable: NDArray[np.bool_]
     """(T,): whether there is somebody to take for something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a model makes of a recording, frame after frame."""
+
+    times_s: NDArray[np.float64]
+    """(T,)"""
+    familiar: NDArray[np.float64]
+    """(T,): 0..1."""
+    said: NDArray[np.intp]
+    """(T,): the class each is taken for, or NOBODY."""
 
 
 def familiarities(
@@ -65,70 +80,96 @@ def rehearse(model: TrainedModel, output: Output, streams: Sequence[Stream]) -> 
     if model.familiarity is None or not output.reject or not any(len(one.times_s) > 1 for one in streams):
         return None
     idle = [index for index, name in enumerate(model.classes) if name in output.idle]
-    halves: tuple[list[FloatArray], list[FloatArray]] = ([], [])
-    lengths_s = [0.0, 0.0]
+    halves: tuple[list[Seen], list[Seen]] = ([], [])
     for stream in streams:
         times_s = stream.times_s
         if len(times_s) < 2:
             continue
-        seen = np.zeros(len(times_s))
-        said = np.full(len(times_s), -1, dtype=np.intp)
+        familiar = np.zeros(len(times_s))
+        said = np.full(len(times_s), NOBODY, dtype=np.intp)
         if stream.is_usable.any():
-            seen[stream.is_usable], said[stream.is_usable] = familiarities(model, stream.values[stream.is_usable])
-        seen[np.isin(said, idle)] = 0.0
+            familiar[stream.is_usable], said[stream.is_usable] = familiarities(model, stream.values[stream.is_usable])
         middle = (times_s[0] + times_s[-1]) / 2
-        for half, is_in in enumerate((times_s < middle, times_s >= middle)):
-            halves[half].append(triggers(times_s[is_in], seen[is_in], said[is_in]))
-            lengths_s[half] += float(np.ptp(times_s[is_in])) if is_in.any() else 0.0
-    first, second = (np.concatenate(half) for half in halves)
-    least = threshold(first, int(_AIM * MOST_PER_MINUTE * lengths_s[0] / 60), at_least=output.reject)
-    minutes = max(lengths_s[1] / 60, 1e-9)
-    count = count_at(second, least)
+        for half, is_in in zip(halves, (times_s < middle, times_s >= middle), strict=True):
+            half.append(Seen(times_s=times_s[is_in], familiar=familiar[is_in], said=said[is_in]))
+    set_on_s, measured_on_s = (float(sum(np.ptp(one.times_s) for one in half if len(one.times_s))) for half in halves)
+    ranges = np.concatenate([triggers(one, idle) for one in halves[0]])
+    allowed = int(_AIM * MOST_PER_MINUTE * set_on_s / 60)
+    least = round(threshold(ranges, allowed, at_least=output.reject), 4)
+    count, by_default = (
+        sum(false_triggers(one, idle, strictness) for one in halves[1]) for strictness in (least, output.reject)
+    )
+    minutes = max(measured_on_s / 60, 1e-9)
     found = {
-        "least": round(least, 4),
-        "set_on_s": round(lengths_s[0], 1),
-        "measured_on_s": round(lengths_s[1], 1),
+        "least": least,
+        "set_on_s": round(set_on_s, 1),
+        "measured_on_s": round(measured_on_s, 1),
         "false_triggers": count,
         "per_minute": round(count / minutes, 3),
-        "per_minute_by_default": round(count_at(second, output.reject) / minutes, 3),
+        "per_minute_by_default": round(by_default / minutes, 3),
         "at_most_per_minute": round(most_likely_at_most(count) / minutes, 3),
         "gestures_kept": round(1.0 - least, 4),
     }
     return found | {"text": _in_words(found)}
 
 
-def triggers(times_s: NDArray[np.float64], seen: NDArray[np.float64], said: NDArray[np.intp]) -> FloatArray:
-    """(E, 2): the ranges of thresholds, above the first and up to the second, at which each frame fires something.
+def false_triggers(seen: Seen, idle: Collection[int], least: float) -> int:
+    """How often a class that means something begins, with the gate that plays; to be lost for a moment ends nothing."""
+    gate: Gate[int] = Gate()
+    before: int | None = None
+    lost_at_s: float | None = None
+    count = 0
+    for now_s, familiar, said in zip(seen.times_s.tolist(), seen.familiar.tolist(), seen.said.tolist(), strict=True):
+        if said == NOBODY:
+            lost_at_s = now_s if lost_at_s is None else lost_at_s
+            continue
+        if lost_at_s is not None and now_s - lost_at_s >= RELEASE_S:
+            before = None
+        lost_at_s = None
+        meant = gate.update(said, now_s, is_familiar=familiar >= least)
+        if meant in idle:
+            meant = None
+        count += meant not in (None, before)
+        before = meant
+    return count
 
-    A frame fires when the gate opens with it, or when it is taken for another class than the open one before it.
+
+def triggers(seen: Seen, idle: Collection[int]) -> NDArray[np.float64]:
+    """(E, 2): the ranges of thresholds, above the first and up to the second, at which each frame begins something.
+
+    All thresholds at once, as `false_triggers` counts at one: a familiar frame begins its class unless the last
+    frame that was as familiar, of those a gate still keeps to, was taken for the same.
     """
-    ranges = []
-    start = 0
-    for index in range(len(times_s)):
-        while index and times_s[index - 1] - times_s[start] >= RELEASE_S:  # what held the gate open until now
-            start += 1
-        before = float(seen[start:index].max()) if index else 0.0
-        if seen[index] > before:
-            ranges.append((before, seen[index]))
-        if index and said[index] != said[index - 1] and min(seen[index], seen[index - 1], before) > 0:
-            ranges.append((0.0, min(seen[index], before)))
-    return np.array(ranges, dtype=np.float32).reshape(-1, 2)
+    times_s, familiar, said = seen.times_s.tolist(), seen.familiar.tolist(), seen.said.tolist()
+    ranges: list[tuple[float, float]] = []
+    kept: deque[int] = deque()
+    for now, one in enumerate(said):
+        if one == NOBODY:
+            continue
+        if kept and times_s[now] - times_s[kept[-1] + 1] >= RELEASE_S:  # lost since the frame after that
+            kept.clear()
+        while kept and times_s[kept[-1]] - times_s[kept[0]] >= RELEASE_S:
+            kept.popleft()
+        highest = 0.0
+        for earlier in reversed(kept if one not in idle else ()):
+            if familiar[earlier] > highest:
+                if said[earlier] != one:
+                    ranges.append((highest, min(familiar[earlier], familiar[now])))
+                highest = familiar[earlier]
+            if highest >= familiar[now]:
+                break
+        if one not in idle and highest < familiar[now]:
+            ranges.append((highest, familiar[now]))
+        kept.append(now)
+    return np.array(ranges, dtype=np.float64).reshape(-1, 2)
 
 
-def count_at(ranges: FloatArray, least: float) -> int:
-    """How many of those fire at that threshold."""
-    return int(((ranges[:, 0] < least) & (least <= ranges[:, 1])).sum())
-
-
-def threshold(ranges: FloatArray, allowed: int, *, at_least: float) -> float:
-    """The lowest threshold from which on, however strict, at most `allowed` fire."""
-    found = at_least
-    for edge in np.unique(ranges[:, 1])[::-1].tolist():
-        if edge < at_least:
-            break
-        if count_at(ranges, edge) > allowed:
-            found = max(found, math.nextafter(edge, 1.0) + 1e-4)
-            break
+def threshold(ranges: NDArray[np.float64], allowed: int, *, at_least: float) -> float:
+    """The lowest threshold from which on, however strict, at most `allowed` of those begin something."""
+    lows, highs = np.sort(ranges, axis=0).T
+    counts = np.searchsorted(lows, highs) - np.searchsorted(highs, highs)
+    too_low = highs[(counts > allowed) & (highs >= at_least)]
+    found = math.nextafter(too_low[-1], 1.0) + 1e-4 if len(too_low) else at_least
     return min(found, _STRICTEST)
 
 

@@ -135,7 +135,7 @@ def _of_output(
 
 def _name(one: ClassPrediction | ContinuousPrediction | TriggerPrediction | None) -> str | None:
     if isinstance(one, ClassPrediction):
-        return NO_CLASS if one.is_none else one.classes[one.best]
+        return NO_CLASS if one.is_none else one.meant.classes[one.meant.best]
     return (one.current or NO_CLASS) if isinstance(one, TriggerPrediction) else None
 
 

@@ -75,8 +75,8 @@ class Scenes:
             confidence = 0.0
             if isinstance(said, ClassPrediction) and said.is_none:
                 confidence = float(scene.class_name == NO_CLASS)
-            elif isinstance(said, ClassPrediction) and scene.class_name in said.classes:
-                confidence = float(said.confidences[said.classes.index(scene.class_name)])
+            elif isinstance(said, ClassPrediction) and scene.class_name in said.meant.classes:
+                confidence = float(said.meant.confidences[said.meant.classes.index(scene.class_name)])
             is_there = scene.name in self._seen_since_s
             if confidence < scene.threshold - CUE_HYSTERESIS * is_there or not math.isfinite(confidence):
                 self._seen_since_s.pop(scene.name, None)

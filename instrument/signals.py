@@ -233,6 +233,8 @@ class ClassPrediction:
     """0..1: the share of true gestures at least as strange as this frame; None where nobody can say."""
     is_none: bool = False
     """Whether it is none of the classes: too strange to be meant."""
+    held: "ClassPrediction | None" = None
+    """What counts instead of a strange frame for a moment: the last familiar one."""
     disagreement: float | None = None
     """0..1: how far an ensemble is from one opinion; None without one."""
 
@@ -240,6 +242,11 @@ class ClassPrediction:
     def best(self) -> int:
         """Index of the most confident class."""
         return int(self.confidences.argmax())
+
+    @property
+    def meant(self) -> "ClassPrediction":
+        """What counts, unless it is none of the classes."""
+        return self.held or self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -282,6 +282,14 @@ def test_what_is_none_of_the_classes_is_decided_on_as_none() -> None:
     assert routes.update(stranger(0), 0.0) == [OscSend(destination="out", address="/posture", arguments=("none", 1.0))]
 
 
+def test_what_is_strange_leaves_things_as_they_were_familiar_last() -> None:
+    held = ClassPrediction(classes=POSTURE.classes, confidences=np.array([0.9, 0.05, 0.05], dtype=np.float32))
+    routes = RouteMap(patch(note("rest"), note("up", number=61), is_wekinator=True))
+    wekinator, *others = routes.update(stranger(0, is_none=False, held=held), 0.0)
+    assert others == [MidiSend(destination="synth", bytes=(0x92, 60, 100))]
+    assert values([wekinator]) == values(RouteMap(patch(is_wekinator=True)).update(stranger(0), 0.0))
+
+
 def test_none_of_the_classes_can_play_a_note_itself() -> None:
     routes = RouteMap(patch(note("none")))
     assert routes.update(stranger(0), 0.0) == [MidiSend(destination="synth", bytes=(0x92, 60, 100))]

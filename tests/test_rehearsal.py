@@ -15,8 +15,17 @@ from instrument.gate import Gate
 from instrument.models.trained import load_model
 from instrument.patch import parse_patch, read_patch
 from instrument.project import Project
-from instrument.rehearsal import count_at, familiarities, most_likely_at_most, threshold, triggers
+from instrument.rehearsal import (
+    NOBODY,
+    Seen,
+    false_triggers,
+    familiarities,
+    most_likely_at_most,
+    threshold,
+    triggers,
+)
 from instrument.rehearsal_file import RehearsalError, read_rehearsal
+from instrument.run_through import count_triggers, run_through
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakeStore, WholeTake, utc_now
 from instrument.training import FeatureCache, train_project
@@ -57,25 +66,51 @@ def wandering(seconds: float, seed: int = 1) -> np.ndarray:
     return np.sin(np.cumsum(steps, axis=0)) * 1.5 + 0.5
 
 
-def test_what_fires_is_what_opens_the_gate() -> None:
+def made(said: np.ndarray, familiar: np.ndarray) -> Seen:
+    return Seen(times_s=np.arange(len(said)) / 30, familiar=familiar, said=said)
+
+
+def played(seen: Seen, idle: tuple[int, ...], least: float) -> int:
+    """How often something begins in what a gate lets through, counted as in a run-through."""
+    gate: Gate[int] = Gate()
+    names: list[str | None] = []
+    for now_s, familiar, said in zip(seen.times_s.tolist(), seen.familiar, seen.said.tolist(), strict=True):
+        meant = None if said == NOBODY else gate.update(said, now_s, is_familiar=familiar >= least)
+        names.append(None if said == NOBODY else "none" if meant is None else str(meant))
+    starts = [index for index in range(len(names)) if index == 0 or names[index] != names[index - 1]]
+    ends = [*starts[1:], len(names) - 1]
+    spans = [(seen.times_s[a], seen.times_s[b], names[a]) for a, b in zip(starts, ends, strict=True)]
+    return count_triggers(spans, [str(one) for one in idle])
+
+
+@pytest.mark.parametrize("idle", [(), (0,), (0, 2)])
+@pytest.mark.parametrize("least", [0.05, 0.3, 0.8])
+def test_what_is_counted_at_any_threshold_is_what_is_played(idle: tuple[int, ...], least: float) -> None:
     rng = np.random.default_rng(0)
-    times_s, seen = np.arange(600) / 30, rng.random(600) ** 3
-    for least in (0.05, 0.3, 0.8):
-        gate, opened, was_open = Gate(least), 0, False
-        for now_s, familiar in zip(times_s, seen, strict=True):
-            is_open = gate.update(familiar, now_s)
-            opened += is_open and not was_open
-            was_open = is_open
-        assert count_at(triggers(times_s, seen, np.zeros(600, dtype=np.intp)), least) == opened
+    said = np.repeat(rng.integers(0, 3, 800), 3)
+    for start, length in zip(rng.integers(0, 2390, 60), rng.integers(1, 9, 60), strict=True):
+        said[start : start + length] = NOBODY
+    seen = made(said, rng.random(2400) ** 3)
+    low, high = triggers(seen, idle).T
+    expected = played(seen, idle, least)
+    assert expected > 50
+    assert false_triggers(seen, idle, least) == expected
+    assert int(((low < least) & (least <= high)).sum()) == expected
 
 
 def test_being_taken_for_another_class_fires_again() -> None:
-    seen = np.full(4, 0.9)
-    assert count_at(triggers(np.arange(4) / 30, seen, np.array([0, 0, 1, 1])), 0.5) == 2
+    assert false_triggers(made(np.array([0, 0, 1, 1]), np.full(4, 0.9)), (), 0.5) == 2
+
+
+def test_what_is_strange_on_the_way_from_rest_does_not_fire() -> None:
+    said, familiar = np.zeros(90, dtype=np.intp), np.full(90, 0.6)
+    said[30:33], familiar[30:33] = 1, 0.001
+    assert false_triggers(made(said, familiar), (0,), 0.05) == 0
+    assert false_triggers(made(said, familiar), (0,), 0.001) == 1
 
 
 def test_the_threshold_is_the_lowest_from_which_on_too_few_fire() -> None:
-    ranges = np.array([[0.0, 0.2], [0.0, 0.4], [0.0, 0.6]], dtype=np.float32)
+    ranges = np.array([[0.0, 0.2], [0.0, 0.4], [0.0, 0.6]])
     assert threshold(ranges, 3, at_least=0.05) == 0.05
     assert 0.2 < threshold(ranges, 2, at_least=0.05) < 0.21
     assert 0.6 < threshold(ranges, 0, at_least=0.05) < 0.61
@@ -94,6 +129,34 @@ def test_a_rehearsal_makes_false_triggers_rare_on_the_part_that_had_no_say(tmp_p
     assert found["per_minute"] <= 1
     assert found["measured_on_s"] == pytest.approx(120, abs=1)
     assert load_model(project.model_file("side")).rehearsal == found
+
+
+def reaching(times: int) -> np.ndarray:
+    """Somebody at rest on the left who reaches every three seconds for where nothing was taught, and back."""
+    rng = np.random.default_rng(0)
+    way = np.array([[1.2, -0.5], [2.6, -1.0], [4.0, -1.5]])
+    rows = [np.concatenate([np.zeros((75, 2)), way, np.repeat(way[2:], 9, axis=0), way[1::-1]])] * times
+    return np.concatenate(rows) + 0.05 * rng.standard_normal((89 * times, 2))
+
+
+@pytest.mark.parametrize("rows", [wandering(240), reaching(20)])
+def test_the_false_triggers_of_a_rehearsal_are_those_a_run_through_has(tmp_path: Path, rows: np.ndarray) -> None:
+    project = taught(tmp_path, numbers(rows, "rehearsal"), patch=PATCH.replace("reject", 'idle = ["left"]\nreject'))
+    found = train_project(tmp_path, cache=FeatureCache()).models["side"].rehearsal
+    spans = run_through(project, 9)["outputs"][0]["now"]["spans"]
+    half = [span for span in spans if span[0] >= len(rows) / 60]
+    assert half[0][2] in ("left", "none")
+    assert found is not None
+    assert found["false_triggers"] == count_triggers(half, ("left",))
+
+
+def test_a_strange_frame_taken_for_something_else_ends_nothing_and_begins_nothing(tmp_path: Path) -> None:
+    rows = np.full((60, 2), 1.0)
+    rows[30:32] = -4.0
+    project = taught(tmp_path, numbers(rows, "performance"))
+    train_project(tmp_path, cache=FeatureCache())
+    spans = run_through(project, 9)["outputs"][0]["now"]["spans"]
+    assert [name for _, _, name in spans] == ["right"]
 
 
 def test_a_rehearsal_survives_more_takes_and_is_asked_anew(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Scenes: fading, switching, being cued by a class, and staying true through edits of the patch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,17 @@ def test_a_movement_recalls_its_scene_when_it_is_played() -> None:
 def test_a_class_that_was_gone_too_soon_recalls_nothing() -> None:
     scenes = Scenes(parsed())
     assert [scenes.cued(seen(up), now_s) for now_s, up in ((0.0, 0.9), (0.5, 0.1), (1.2, 0.9))] == [None] * 3
+
+
+def test_a_class_is_still_seen_while_a_strange_frame_is_taken_for_another() -> None:
+    scenes = Scenes(parsed())
+    scenes.cued(seen(0.9), 0.0)
+    held, strange = (seen(up).outputs["posture"] for up in (0.9, 0.1))
+    outputs = {"posture": replace(strange, held=held)}  # type: ignore[call-arg]
+    assert scenes.cued(Prediction(frame_number=0, captured_at_s=0.0, outputs=outputs, is_tracked=True), 0.5) is None
+    cued = scenes.cued(seen(0.9), 1.2)
+    assert cued is not None
+    assert cued.name == "armed"
 
 
 def test_a_class_does_not_recall_the_scene_that_plays() -> None:
