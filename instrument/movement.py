@@ -224,8 +224,8 @@ class MovementRunner:
         self._places = np.zeros((len(self._times_s), model.past.axes.shape[1]), dtype=np.float32)
         self._count = 0
 
-    def update(self, time_s: float, values: FloatArray) -> TriggerPrediction | None:
-        """What happens in this frame; None when the network gives no finite number."""
+    def update(self, time_s: float, values: FloatArray) -> TriggerPrediction:
+        """What happens in this frame; what is under way ends when the network gives no finite number."""
         events: list[MovementEvent] = []
         if self._count and time_s - self._times_s[self._count - 1] > FORGET_AFTER_S:
             events += self.let_go()
@@ -233,8 +233,7 @@ class MovementRunner:
         past = self._look_back(time_s - self._past.lags_s)
         given = self._forward(self._past.inputs(past[None])[0])
         if not np.isfinite(given).all():
-            self.let_go()
-            return None
+            return self._nothing_but([*events, *self.let_go()])
         elapsed_s = float(min(max(given[-1], 0.0), 1.0)) ** 2 * self._past.window_s
         moments = self._follower.update(time_s, given[:-1], elapsed_s)
         events += [self._event(one, time_s) for one in moments]
@@ -247,12 +246,27 @@ class MovementRunner:
             events=tuple(events),
         )
 
+    def leave(self) -> TriggerPrediction:
+        """The last that is to be said: what was under way ends."""
+        return self._nothing_but(self.let_go())
+
     def let_go(self) -> list[MovementEvent]:
         """Forgets the past; what was under way ends."""
         ended = [self._event(one, 0.0) for one in self._follower.let_go()]
         self._follower.reset()
         self._count = 0
         return ended
+
+    def _nothing_but(self, events: Sequence[MovementEvent]) -> TriggerPrediction:
+        classes = self._model.classes
+        return TriggerPrediction(
+            classes=classes,
+            confidences=np.zeros(len(classes), dtype=np.float32),
+            current=None,
+            progress=0.0,
+            events=tuple(events),
+            is_finite=False,
+        )
 
     def _remember(self, time_s: float, values: FloatArray) -> None:
         if self._count == len(self._times_s):

@@ -6,6 +6,7 @@ Knows models and the patch's outputs, not where models come from nor what predic
 import logging
 import math
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -123,47 +124,61 @@ class Predictor:
         self._is_live = is_live
         self._made = {} if made is None else made
         self._runners: tuple[_Runner | _MovementRunner, ...] = ()
+        self._replaced: deque[_MovementRunner] = deque()  # what they had under way has yet to end
+        self._gates: dict[str, Gate[ClassPrediction]] = {output.name: Gate() for output in patch.outputs}
         self._status: dict[str, ModelStatus] = {}
         self.enabled = {output.name for output in patch.outputs}
         """Outputs that are to run; take a name out to silence it."""
         self.replace({})
 
     def replace(self, models: Mapping[str, Model]) -> None:
-        """Takes these models (by output) instead of those before; the next frame sees all of them or none."""
+        """Takes these models (by output) instead of those before; the next frame sees all of them or none.
+
+        A model that plays already goes on as it was. What is held outlasts the model that knew it; a movement under way
+        ends with its model, in the next frame.
+        """
         runners: list[_Runner | _MovementRunner] = []
         status = {}
-        playing = {runner.output: runner for runner in self._runners if isinstance(runner, _Runner)}
+        playing = {runner.output: runner for runner in self._runners}
         for output in self._patch.outputs:
             model = models.get(output.name)
+            model_id = model.model_id if model else None
+            before = playing.get(output.name)
             reason = "no model yet; record takes and train" if model is None else fits(model, self._patch, output)
             if isinstance(model, TrainedModel) and model.learned and reason is None:
                 reason = why_missing(model.learned.learner)
-            if model is not None and reason is None:
+            least = least_familiarity(model, output) if isinstance(model, TrainedModel) else None
+            if before is not None and reason is None and before.is_for(model_id, least):
+                runners.append(before)
+            elif model is not None and model_id is not None and reason is None:
                 names = feature_names(self._patch)
                 place = {name: column for column, name in enumerate(names)}
                 columns = np.array([place[name] for name in model.feature_names], dtype=np.intp)
                 if isinstance(model, MovementModel):
                     runners.append(_MovementRunner(model, output, columns))
                 else:
-                    before = playing.get(output.name)
-                    runners.append(_Runner(model, output, columns, len(names), self._made, before=before))
+                    gate, before = self._gates[output.name], before if isinstance(before, _Runner) else None
+                    runners.append(_Runner(model, output, columns, len(names), self._made, gate, before=before))
             status[output.name] = ModelStatus(
                 output=output.name,
                 kind=output.kind,
-                model_id=model.model_id if model else None,
+                model_id=model_id,
                 classes=model.classes if model else (),
                 is_running=reason is None,
                 reason=reason,
                 bits=model.network.bits if model and model.network else None,
                 drift=model.training.get("drift") if model else None,
-                least_familiarity=least_familiarity(model, output) if isinstance(model, TrainedModel) else None,
+                least_familiarity=least,
                 rehearsal=model.rehearsal if isinstance(model, TrainedModel) else None,
             )
         self._status = status
         self._runners = tuple(runners)
-        while len(self._made) > _MOST_MADE:
-            del self._made[next(iter(self._made))]
-        unsettled = [runner for runner in runners if isinstance(runner, _Runner) and not runner.is_settled]
+        gone = [runner for runner in playing.values() if runner not in runners]
+        self._replaced.extend(runner for runner in gone if isinstance(runner, _MovementRunner))
+        for made_first in list(self._made)[:-_MOST_MADE]:  # listed in one step: other threads add to them
+            del self._made[made_first]
+        fresh = [runner for runner in runners if isinstance(runner, _Runner) and runner not in playing.values()]
+        unsettled = [runner for runner in fresh if not runner.is_settled]
         if not self._is_live:
             _settle([runner for runner in unsettled if runner.is_learned])
         elif unsettled:
@@ -183,6 +198,12 @@ class Predictor:
                         continue
                     if (prediction := runner.predict(values, features.captured_at_s)) is not None:
                         outputs[runner.output] = prediction
+            for _ in range(len(self._replaced)):
+                gone = self._replaced.popleft()
+                if gone.output not in self.enabled:
+                    self._replaced.append(gone)
+                elif (last := gone.leave()).events:
+                    outputs[gone.output] = _after(last, outputs.get(gone.output))
         return Prediction(
             frame_number=features.frame_number,
             captured_at_s=features.captured_at_s,
@@ -226,12 +247,22 @@ class _MovementRunner:
 
     def __init__(self, model: MovementModel, output: Output, columns: NDArray[np.intp]) -> None:
         self.output = model.output
+        self._model_id = model.model_id
         self.choice = cpu.plain(model.network)
         self._columns = columns
         self._movements = MovementRunner(model, self.choice.forward, at=output.at)
 
     def predict(self, values: FloatArray, now_s: float) -> TriggerPrediction | None:
-        return self._movements.update(now_s, values[self._columns])
+        said = self._movements.update(now_s, values[self._columns])
+        return said if said.is_finite or said.events else None
+
+    def is_for(self, model_id: str | None, _: float | None) -> bool:
+        """Whether it plays that model."""
+        return model_id == self._model_id
+
+    def leave(self) -> TriggerPrediction:
+        """The last that is to be said: what was under way ends."""
+        return self._movements.leave()
 
 
 class _Runner:
@@ -244,6 +275,7 @@ class _Runner:
         columns: NDArray[np.intp],
         feature_count: int,
         made: dict[str, cpu.Choice],
+        gate: Gate[ClassPrediction],
         before: "_Runner | None",
     ) -> None:
         self.output = model.output
@@ -254,9 +286,10 @@ class _Runner:
         units = model.units()
         self._familiarity = FrameFamiliarity(model.familiarity, units) if model.familiarity and units else None
         self._least = least_familiarity(model, output)
-        self._gate: Gate[ClassPrediction] = Gate()
+        self._gate = gate
         self._ensemble = cpu.EnsembleForward(model.ensemble) if output.disagreement and model.ensemble else None
         self._model = model
+        self._model_id = model.model_id
         self._made = made
         self.is_learned = model.learned is not None
         self._before = before if model.learned else None
@@ -272,10 +305,14 @@ class _Runner:
             backend = f"scikit-learn {model.learned.learner}"
             nothing = np.full(len(model.classes) or 1, np.nan, dtype=np.float32)
             unmade = cpu.Choice(forward=lambda _: nothing, backend=backend, microseconds={}, refused={})
-            self.choice = made.get(model.model_id, unmade)
+            self.choice = made.get(self._model_id, unmade)
             self.is_settled = self.choice is not unmade
             if not self.is_settled:
                 self.note = "learns again from its examples; what played before plays until then"
+
+    def is_for(self, model_id: str | None, least: float | None) -> bool:
+        """Whether it plays that model, as strict as that."""
+        return (model_id, least) == (self._model_id, self._least) and self.failure is None
 
     def settle(self) -> None:
         """Finds, from another thread, what runs this model fastest, or learns it again; frames go on meanwhile."""
@@ -293,7 +330,7 @@ class _Runner:
                 self.choice = replace(
                     self.choice, forward=lambda row: said(row[None])[0], microseconds={self.choice.backend: taken_us}
                 )
-                self._made[self._model.model_id] = self.choice
+                self._made[self._model_id] = self.choice
                 self.note = why_slow(learned.learner, taken_us)
                 if self.note:
                     log.warning("output '%s': %s", self.output, self.note)
@@ -349,6 +386,13 @@ def disagreement(given: FloatArray, *, is_class: bool) -> float:
     else:
         given = given.clip(0.0, 1.0)
     return min(1.0, 2.0 * float(given.std(axis=0).max()))
+
+
+def _after(
+    last: TriggerPrediction, said: ClassPrediction | ContinuousPrediction | TriggerPrediction | None
+) -> TriggerPrediction:
+    """What the model of a movement says, after the last of the model it replaced."""
+    return replace(said, events=(*last.events, *said.events)) if isinstance(said, TriggerPrediction) else last
 
 
 def _settle(runners: list[_Runner]) -> None:

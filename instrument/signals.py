@@ -282,6 +282,8 @@ class TriggerPrediction:
     progress: float
     """Of the current one, 0..1."""
     events: tuple[MovementEvent, ...]
+    is_finite: bool = True
+    """False when the model gave no finite number, or is gone: only `events` say something then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,8 +249,7 @@ def play(model: MovementModel, shown: Stream) -> tuple[list[tuple[float, Movemen
         started_s = time.perf_counter()
         prediction = runner.update(float(time_s), values)
         spent_s.append(time.perf_counter() - started_s)
-        if prediction is not None:
-            events += [(float(time_s), event) for event in prediction.events]
+        events += [(float(time_s), event) for event in prediction.events]
     return events, 1000 * float(np.median(spent_s))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from movements import HZ, circle, held, stream, zigzag
+from movements import HZ, circle, held, still, stream, zigzag
 
 from instrument.kernels.cpu import plain
 from instrument.models.fitting import Cancelled, TrainingError
@@ -15,7 +15,8 @@ from instrument.models.movement_model import MovementModel, load_movements, load
 from instrument.models.trained import ModelError
 from instrument.movement import MovementDataset, MovementRunner, train_movements
 from instrument.patch import parse_patch
-from instrument.signals import MovementEvent
+from instrument.predictor import Predictor
+from instrument.signals import Features, MovementEvent, TriggerPrediction
 
 PATCH = parse_patch(
     '[listen]\nsource = "osc"\ninputs = 2\n[[output]]\nname = "move"\nkind = "trigger"\n', Path("patch.toml")
@@ -53,7 +54,6 @@ def events(model: MovementModel, places: np.ndarray, hz: float = HZ) -> list[Mov
     found: list[MovementEvent] = []
     for number, values in enumerate(places):
         prediction = runner.update(number / hz, values)
-        assert prediction is not None
         found += prediction.events
     return found
 
@@ -165,5 +165,64 @@ def test_a_file_that_was_changed_is_refused(
 def test_numbers_that_are_not_finite_say_nothing(model: MovementModel) -> None:
     runner = MovementRunner(model, plain(model.network).forward, at=0.8)
     with np.errstate(all="ignore"):
-        assert runner.update(0.0, np.array([np.inf, 0.0], dtype=np.float32)) is None
-    assert runner.update(1.0, np.zeros(2, dtype=np.float32)) is not None
+        said = runner.update(0.0, np.array([np.inf, 0.0], dtype=np.float32))
+    assert (said.is_finite, said.current, said.events) == (False, None, ())
+    assert runner.update(1.0, np.zeros(2, dtype=np.float32)).is_finite
+
+
+def predicted(predictor: Predictor, number: int, values: np.ndarray) -> list[str]:
+    """What happens in that frame of a performance."""
+    features = Features(frame_number=number, captured_at_s=number / HZ, values=values.astype(np.float32))
+    said = predictor.predict(features, True).outputs.get("move")
+    return [event.what for event in said.events] if isinstance(said, TriggerPrediction) else []
+
+
+@pytest.fixture
+def under_way(model: MovementModel) -> tuple[Predictor, int, np.ndarray]:
+    """A predictor in the middle of a circle, the number of the next frame, and all frames."""
+    places = np.concatenate([still(2.0, circle(1.5)[0]), circle(1.5, seed=5), still(2.0, circle(1.5)[-1])])
+    predictor = Predictor(PATCH)
+    predictor.replace({"move": model})
+    for number, values in enumerate(places):
+        if "begin" in predicted(predictor, number, values):
+            return predictor, number + 1, places
+    raise AssertionError("the circle never began")
+
+
+def test_a_movement_goes_on_when_the_model_there_was_comes_again(
+    model: MovementModel, under_way: tuple[Predictor, int, np.ndarray]
+) -> None:
+    predictor, first, places = under_way
+    happened = []
+    for number in range(first, len(places)):
+        predictor.replace({"move": replace(model, training={})})
+        happened += predicted(predictor, number, places[number])
+    assert happened == ["hit", "end"]
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_movement_ends_with_the_model_that_followed_it(
+    model: MovementModel, under_way: tuple[Predictor, int, np.ndarray], is_replaced: bool
+) -> None:
+    predictor, number, places = under_way
+    predictor.replace({"move": replace(model, seed=1)} if is_replaced else {})
+    assert predicted(predictor, number, places[number]) == ["end"]
+    assert predicted(predictor, number + 1, places[number + 1]) == []
+
+
+def test_a_movement_ends_once_its_output_runs_again_if_its_model_went_meanwhile(
+    under_way: tuple[Predictor, int, np.ndarray],
+) -> None:
+    predictor, number, places = under_way
+    predictor.enabled.clear()
+    predictor.replace({})
+    assert predicted(predictor, number, places[number]) == []
+    predictor.enabled.add("move")
+    assert predicted(predictor, number + 1, places[number + 1]) == ["end"]
+
+
+def test_a_movement_ends_at_numbers_that_are_not_finite(under_way: tuple[Predictor, int, np.ndarray]) -> None:
+    predictor, number, _ = under_way
+    assert predicted(predictor, number, np.array([3e38, 3e38])) == ["end"]
+    absurd = Features(frame_number=0, captured_at_s=(number + 1) / HZ, values=np.full(2, 3e38, dtype=np.float32))
+    assert predictor.predict(absurd, True).outputs == {}

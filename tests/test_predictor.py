@@ -5,6 +5,8 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from instrument.features import feature_columns, feature_fingerprint, feature_names
 from instrument.kernels import cpu
 from instrument.kernels.packing import PackedNetwork
+from instrument.models.familiarity import Density, Familiarity
 from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output, Patch, parse_patch
@@ -180,6 +183,65 @@ def test_another_backend_takes_over_between_two_frames(monkeypatch: pytest.Monke
             thread.join(5)
     assert predictor.predict(frame, True).outputs["cutoff"] == ContinuousPrediction(value=200.0)
     assert predictor.status()[1].backend == "other"
+
+
+FAMILIAR = replace(
+    POSE,
+    familiarity=Familiarity(
+        density=Density(
+            centres=np.array([[[0, 0, 0]], [[2, 0, 0]]], dtype=np.float32),
+            factors=np.broadcast_to(np.eye(3, dtype=np.float32), (2, 1, 3, 3)).copy(),
+        ),
+        curve=np.array([[0, 0], [1, -4]], dtype=np.float32),
+    ),
+)
+"""Rest is familiar near 0, up near 2 in the first number."""
+
+
+def test_what_is_held_outlasts_the_model_that_was_familiar_with_it() -> None:
+    predictor = Predictor(patch_of(PATCH.replace('name = "pose"', 'name = "pose"\nreject = 0.05')))
+    heard = []
+    for number, at in enumerate((2.0, -60.0, 2.0, -60.0)):
+        predictor.replace({"pose": replace(FAMILIAR, seed=number)})
+        frame = Features(
+            frame_number=number, captured_at_s=number / 30, values=np.array([at, 0, 0, 0, 0, 0], dtype=np.float32)
+        )
+        pose = predictor.predict(frame, True).outputs["pose"]
+        assert isinstance(pose, ClassPrediction)
+        heard.append((pose.classes[pose.best], pose.meant.classes[pose.meant.best], pose.is_none))
+    assert heard == [("up", "up", False), ("rest", "up", False)] * 2
+
+
+def test_a_model_that_plays_already_goes_on_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(cpu, "candidates", lambda network: asked.append(network) or {})
+    predictor = Predictor(PATCH_READ)
+    predictor.replace({"pose": POSE, "cutoff": CUTOFF})
+    predictor.replace({"pose": replace(POSE, training={"loss": 0.1}), "cutoff": replace(CUTOFF, seed=1)})
+    assert len(asked) == 3
+
+
+def test_learners_may_be_made_while_the_oldest_are_dropped() -> None:
+    """Another one is made between any two steps of `replace`."""
+    made: dict[str, cpu.Choice] = {}
+    predictor = Predictor(PATCH_READ, made)
+
+    def make(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is not Predictor.replace.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        made[f"{len(made)} {event} {frame.f_lasti}"] = None  # type: ignore[assignment]
+        return make
+
+    before = sys.gettrace()
+    sys.settrace(make)
+    try:
+        predictor.replace({})
+    finally:
+        sys.settrace(before)
+    assert len(made) > 20
+    predictor.replace({})
+    assert len(made) == 16
 
 
 def ensemble_of(model: TrainedModel, *weights: float) -> TrainedModel:
