@@ -148,11 +148,12 @@ def train_project(
         patch = with_inputs_of(patch, takes)
         wanted = _wanted(patch, outputs)
         datasets, movements, refused = _gather_all(patch, wanted, takes, store, cache, is_cancelled)
-        rehearsals = [
-            cache.features(patch, store, take)
-            for take in store.takes(kind="rehearsal")
-            if all(lacks(take, patch, output) is None for output in wanted)
-        ]
+        recorded = store.takes(kind="rehearsal")
+        rehearsals = {
+            output.name: [cache.features(patch, store, take) for take in recorded if lacks(take, patch, output) is None]
+            for output in wanted
+            if output.name in datasets
+        }
     models: dict[str, TrainedModel | MovementModel] = {}
     how: dict[str, Any] = {"on_progress": on_progress, "is_cancelled": is_cancelled, "clock": clock}
     for output in wanted:
@@ -173,7 +174,7 @@ def train_project(
             keep_before(file, before, {"model_id": model.model_id})
             save_movements(model, file)
             continue
-        rehearsed_model = rehearsed(patch, model, rehearsals) if rehearsals else model
+        rehearsed_model = rehearsed(patch, model, rehearsals[name]) if rehearsals[name] else model
         models[name] = rehearsed_model
         keep_before(file, before, {"model_id": model.model_id, "rehearsal": rehearsed_model.rehearsal})
         save_model(rehearsed_model, file)

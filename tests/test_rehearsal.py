@@ -1,10 +1,12 @@
 """How strict to be is learned from a stream in which nothing is meant."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bodies import moving_body
 from clients import wait_until
 from playing import NUMBERS_PATCH, playing
 from typer.testing import CliRunner
@@ -26,7 +28,7 @@ from instrument.rehearsal import (
 )
 from instrument.rehearsal_file import RehearsalError, read_rehearsal
 from instrument.run_through import count_triggers, run_through
-from instrument.signals import LandmarkSequence
+from instrument.signals import LandmarkSequence, landmark_sequence
 from instrument.takes import TakeStore, WholeTake, utc_now
 from instrument.training import FeatureCache, train_project
 
@@ -202,6 +204,35 @@ def test_idle_classes_are_no_false_triggers(tmp_path: Path) -> None:
 def test_a_rehearsal_of_other_numbers_is_passed_over(tmp_path: Path) -> None:
     taught(tmp_path, numbers(np.zeros((90, 5)), "rehearsal"))
     assert train_project(tmp_path, cache=FeatureCache()).models["side"].rehearsal is None
+
+
+def body(frames: int, kind: str = "take", *, lift: float | None = None, seed: int = 0, **targets: str) -> WholeTake:
+    """What a body does, with hands where it teaches a grip."""
+    sequence = landmark_sequence(moving_body(frames=frames, lift=lift, seed=seed), ("pose",))
+    if "grip" in targets:
+        rng = np.random.default_rng(seed)
+        hand = 0.5 + rng.normal(0, 0.05, (21, 3)) + 0.002 * rng.standard_normal((frames, 21, 3))
+        sequence = replace(sequence, left_hand=hand.astype(np.float32), right_hand=hand.astype(np.float32))
+    return WholeTake(kind=kind, created_at=utc_now(), source="test", targets=targets, landmarks=sequence)
+
+
+def test_a_rehearsal_counts_for_the_outputs_that_can_use_it(tmp_path: Path) -> None:
+    Project(tmp_path).patch_file.write_text(
+        '[listen]\ntrack = ["pose", "hands"]\n[[output]]\nname = "posture"\nfeatures = ["positions"]\n'
+        '[[output]]\nname = "grip"\nfeatures = ["hands"]\n',
+        encoding="utf-8",
+    )
+    with TakeStore.open(Project(tmp_path).takes_file) as store:
+        for seed in range(4):
+            store.add(
+                [body(30, lift=lift, seed=seed, posture=name) for lift, name in ((0.0, "down"), (0.5, "wide"))], ""
+            )
+            store.add([body(30, lift=0.0, seed=seed % 2, grip=("open", "fist")[seed % 2])], "")
+        store.add([body(300, "rehearsal")], "")
+    models = train_project(tmp_path, cache=FeatureCache()).models
+    assert models["posture"].rehearsal is not None
+    assert models["posture"].rehearsal["measured_on_s"] > 4
+    assert models["grip"].rehearsal is None
 
 
 def test_a_rehearsal_is_recorded_while_playing_and_answered_with_what_it_found(tmp_path: Path) -> None:
