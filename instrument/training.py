@@ -166,6 +166,11 @@ def train_project(
             refused[output.name] = str(error)
     if not models:
         raise TrainingError("; ".join(f"output '{name}': {reason}" for name, reason in refused.items()))
+    for name, model in models.items():
+        if is_cancelled():
+            raise Cancelled
+        if isinstance(model, TrainedModel) and rehearsals[name]:
+            models[name] = rehearsed(patch, model, rehearsals[name])
     if is_cancelled():
         raise Cancelled
     for name, model in models.items():
@@ -173,11 +178,9 @@ def train_project(
         if isinstance(model, MovementModel):
             keep_before(file, before, {"model_id": model.model_id})
             save_movements(model, file)
-            continue
-        rehearsed_model = rehearsed(patch, model, rehearsals[name]) if rehearsals[name] else model
-        models[name] = rehearsed_model
-        keep_before(file, before, {"model_id": model.model_id, "rehearsal": rehearsed_model.rehearsal})
-        save_model(rehearsed_model, file)
+        else:
+            keep_before(file, before, {"model_id": model.model_id, "rehearsal": model.rehearsal})
+            save_model(model, file)
     return ProjectTraining(
         models=models,
         refused=refused,

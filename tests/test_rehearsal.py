@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from instrument.cli import app
 from instrument.exchange import export_takes
 from instrument.gate import Gate
+from instrument.models.fitting import Cancelled
 from instrument.models.trained import load_model
 from instrument.patch import parse_patch, read_patch
 from instrument.project import Project
@@ -23,6 +25,7 @@ from instrument.rehearsal import (
     false_triggers,
     familiarities,
     most_likely_at_most,
+    rehearse,
     threshold,
     triggers,
 )
@@ -233,6 +236,45 @@ def test_a_rehearsal_counts_for_the_outputs_that_can_use_it(tmp_path: Path) -> N
     assert models["posture"].rehearsal is not None
     assert models["posture"].rehearsal["measured_on_s"] > 4
     assert models["grip"].rehearsal is None
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_nothing_is_replaced_until_every_rehearsal_has_been_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_failing: bool
+) -> None:
+    """Cancelled, or failing, while the rehearsal is judged for the second of two outputs."""
+    outputs = ("side", "other")
+    project = taught(
+        tmp_path, numbers(wandering(10), "rehearsal"), patch=PATCH + '[[output]]\nname = "other"\nreject = true\n'
+    )
+
+    def teach(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        with TakeStore.open(project.takes_file) as store:
+            for at, name in ((0.0, "left"), (1.0, "right")) * 2:
+                store.add([numbers(at + 0.1 * rng.standard_normal((20, 2)), **dict.fromkeys(outputs, name))], "test")
+
+    teach(1)
+    before = {
+        name: one.model_id
+        for name, one in train_project(tmp_path, outputs=outputs, cache=FeatureCache()).models.items()
+    }
+    teach(2)
+    judged = []
+
+    def judge(*arguments: Any) -> Any:
+        judged.append(arguments)
+        if is_failing and len(judged) == 2:
+            raise MemoryError
+        return rehearse(*arguments)
+
+    monkeypatch.setattr("instrument.training.rehearse", judge)
+    with pytest.raises(MemoryError if is_failing else Cancelled):
+        train_project(
+            tmp_path, outputs=outputs, cache=FeatureCache(), is_cancelled=lambda: len(judged) == 2 and not is_failing
+        )
+    assert len(judged) == 2
+    assert {name: load_model(project.model_file(name)).model_id for name in outputs} == before
 
 
 def test_a_rehearsal_is_recorded_while_playing_and_answered_with_what_it_found(tmp_path: Path) -> None:
