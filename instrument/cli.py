@@ -408,7 +408,8 @@ def rehearse(
                     export_takes(store, whole)
                 _import_while_playing(whole, found, port)
                 _train_while_playing(port)
-        models = [load_model(path) for one in patch.outputs if (path := found.model_file(one.name)).exists()]
+        files = [found.model_file(one.name) for one in patch.outputs if one.kind == "class"]
+        models = [load_model(file) for file in files if file.exists()]
     except (
         ProjectError,
         PatchError,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bodies import moving_body
 from clients import wait_until
+from movements import circle, held
 from playing import NUMBERS_PATCH, playing
 from typer.testing import CliRunner
 
@@ -319,6 +320,18 @@ def test_a_recording_is_rehearsed_from_the_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["rehearse", str(tmp_path / "stroll.npz"), str(project.folder), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["side"] == load_model(project.model_file("side")).rehearsal
+
+
+def test_a_project_with_movements_can_be_rehearsed_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    patch = PATCH + '[[output]]\nname = "move"\nkind = "trigger"\n'
+    project = taught(tmp_path / "project", numbers(held(circle()), move="circle"), patch=patch)
+    with TakeStore.open(tmp_path / "other.sqlite") as store:
+        store.add([numbers(wandering(20))], "test")
+        export_takes(store, tmp_path / "stroll.npz")
+    done = CliRunner().invoke(app, ["rehearse", str(tmp_path / "stroll.npz"), str(project.folder), "--json"])
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.output)) == ["side"]
 
 
 def test_a_project_that_rejects_nothing_has_nothing_to_rehearse(tmp_path: Path) -> None:
