@@ -20,13 +20,17 @@ from instrument.patch import read_patch
 from instrument.predictor import fits
 from instrument.project import Project
 from instrument.takes import TakeStore
-from instrument.training import FeatureCache, gather, with_inputs_of
+from instrument.training import FeatureCache, gather, lacks, with_inputs_of
+
+_ROUNDED_S = 0.1
+"""Lengths are told in tenths of a second."""
 
 
 def blame(project: Project, take_id: int, at_s: float, output_name: str | None = None) -> dict[str, Any]:
     """What the model of a class output says at that moment of a take or performance, and because of which takes.
 
-    Raises PatchError, TakesError, ModelError, KeyError (no such output) and TrainingError (no takes).
+    Raises PatchError, TakesError, ModelError, KeyError (no such output) and TrainingError (no takes, nobody in view at
+    that moment, or a recording that ends before it or lacks what the output learns from).
     """
     patch = read_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
@@ -43,11 +47,18 @@ def blame(project: Project, take_id: int, at_s: float, output_name: str | None =
         model = load_model(project.model_file(output.name))
         if reason := fits(model, patch, output):
             raise TrainingError(f"output '{output.name}': {reason}")
+        if reason := lacks(store.take(take_id), patch, output):
+            raise TrainingError(f"take {take_id} cannot show it: {reason}; choose another recording")
         sequence = store.landmarks(take_id)
         dataset = gather(patch, output, takes, store, FeatureCache())
     if not len(sequence):
         raise TrainingError(f"take {take_id} has no frames")
-    frame = int(np.abs(sequence.times_s - sequence.times_s[0] - at_s).argmin())
+    times_s = sequence.times_s - sequence.times_s[0]
+    if not 0.0 <= at_s <= times_s[-1] + _ROUNDED_S:
+        raise TrainingError(f"take {take_id} lasts {times_s[-1]:.1f} s; choose a moment from 0 to {times_s[-1]:.1f}")
+    frame = int(np.abs(times_s - at_s).argmin())
+    if not sequence.is_tracked[frame]:
+        raise TrainingError(f"nobody is in view in take {take_id} at {times_s[frame]:.1f} s; choose another moment")
     place = {name: column for column, name in enumerate(feature_names(patch))}
     moment = extract(patch, sequence)[frame : frame + 1, [place[name] for name in model.feature_names]]
     place = {name: column for column, name in enumerate(dataset.feature_names)}
@@ -72,7 +83,7 @@ def blame(project: Project, take_id: int, at_s: float, output_name: str | None =
     return {
         "output": output.name,
         "take": take_id,
-        "at_s": round(float(sequence.times_s[frame] - sequence.times_s[0]), 3),
+        "at_s": round(float(times_s[frame]), 3),
         "said": said,
         "confidence": round(float(confidences.max()), 4),
         "because_of": [

@@ -15,6 +15,19 @@ from instrument.takes import TakeStore, WholeTake
 from instrument.training import FeatureCache, train_project
 
 
+def recorded(rows: np.ndarray, label: str | None = None) -> WholeTake:
+    """A second of these numbers: a take of that side, or a performance."""
+    return WholeTake(
+        kind="take" if label else "performance",
+        created_at="",
+        source="",
+        targets={"side": label} if label else {},
+        landmarks=LandmarkSequence(
+            times_s=np.arange(20) / 20, aspect=np.ones(20, dtype=np.float32), numbers=rows.astype(np.float32)
+        ),
+    )
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Left is learned from takes 1 and 2, at two places; right from takes 3 and 4. Take 5 is a performance."""
@@ -22,16 +35,7 @@ def project(tmp_path: Path) -> Project:
     rng = np.random.default_rng(0)
 
     def take(centre: tuple[float, float], label: str | None) -> WholeTake:
-        values = (np.array(centre) + 0.05 * rng.standard_normal((20, 2))).astype(np.float32)
-        return WholeTake(
-            kind="take" if label else "performance",
-            created_at="",
-            source="",
-            targets={"side": label} if label else {},
-            landmarks=LandmarkSequence(
-                times_s=np.arange(20) / 20, aspect=np.ones(20, dtype=np.float32), numbers=values
-            ),
-        )
+        return recorded(np.array(centre) + 0.05 * rng.standard_normal((20, 2)), label)
 
     takes = [
         take((0, 0), "left"),
@@ -65,6 +69,29 @@ def test_it_is_said_in_words(project: Project) -> None:
     result = CliRunner().invoke(app, ["blame", "5", str(project.folder)])
     assert "side is 'left'" in result.output
     assert "because of take 2" in result.output
+
+
+@pytest.mark.parametrize(
+    ("take", "at", "said"),
+    [
+        (5, "500", "take 5 lasts 0.9 s; choose a moment from 0 to 0.9"),
+        (6, "0.5", "nobody is in view in take 6 at 0.5 s"),
+        (7, "0", "take 7 cannot show it: it has 5 numbers, the patch 2"),
+    ],
+)
+def test_a_moment_that_nothing_can_be_said_of_is_refused(project: Project, take: int, at: str, said: str) -> None:
+    lost = np.zeros((20, 2), dtype=np.float32)
+    lost[5:15] = np.nan
+    with TakeStore.open(project.takes_file) as store:
+        store.add([recorded(lost), recorded(np.zeros((20, 5), dtype=np.float32))], "test")
+    result = CliRunner().invoke(app, ["blame", str(take), str(project.folder), "--at", at])
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+
+
+def test_the_end_may_be_rounded(project: Project) -> None:
+    result = CliRunner().invoke(app, ["blame", "5", str(project.folder), "--at", "1.0", "--json"])
+    assert json.loads(result.output)["at_s"] == 0.95
 
 
 @pytest.mark.parametrize(("arguments", "said"), [(["9"], "no take 9"), (["5", "--output", "up"], "no output 'up'")])
