@@ -54,7 +54,7 @@ models = here.with_name(f"{here.stem}-models")
 trained = {}
 with TemporaryDirectory() as folder, TakeStore.open(Path(folder) / "takes.sqlite") as store:
     import_takes(store, here.with_suffix(".npz"))
-    takes = store.takes()
+    takes = store.takes(kind="take")  # beside them there may be rehearsals, which show movements what is not meant
     patch = with_inputs_of(read_patch(here.with_suffix(".toml")), takes)
     for name, played in PLAYED.items():
         output = patch.output(name)
@@ -73,7 +73,7 @@ sys.exit(0 if trained == PLAYED else "not as played: takes or patch were changed
 
 
 def write_script(project: Project, path: Path, *, is_forced: bool = False) -> tuple[Path, ...]:
-    """The files written: the script at `path`, and of the same name the takes (.npz) and the patch (.toml).
+    """The files written: the script at `path`, and of the same name takes and rehearsals (.npz) and the patch (.toml).
 
     Raises ScriptError, PatchError, ModelError, TakesError, ExchangeError and OSError.
     """
@@ -92,13 +92,14 @@ def write_script(project: Project, path: Path, *, is_forced: bool = False) -> tu
     if not played:
         raise ScriptError(f"{project.folder}: no trained models; play it once, and it trains them")
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
-        taught = {name for take in store.takes(kind="take") for name in take.targets}
+        takes, rehearsals = store.takes(kind="take"), store.takes(kind="rehearsal")
+        taught = {name for take in takes for name in take.targets}
         if gone := sorted(played.keys() - taught):
             raise ScriptError(
                 f"output '{gone[0]}' has a model, but its takes are gone, so nothing can train it again; "
                 "`undo` brings them back"
             )
-        export_takes(store, takes_file, take_ids=[take.id for take in store.takes(kind="take")])
+        export_takes(store, takes_file, take_ids=[take.id for take in (*takes, *rehearsals)])
     patch_file.write_text(text, encoding="utf-8")
     script = _SCRIPT.substitute(
         instrument=__version__,

@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from movements import HZ, circle, held, zigzag
 from typer.testing import CliRunner
 
 from instrument.cli import app
 from instrument.models.trained import load_model
 from instrument.project import Project
 from instrument.projects import new_project
-from instrument.takes import TakeStore
+from instrument.signals import LandmarkSequence
+from instrument.takes import TakeStore, WholeTake, utc_now
 
 AS_THE_TRAINER = """
 import sys
@@ -33,6 +36,15 @@ def python(*arguments: object, folder: Path) -> "subprocess.CompletedProcess[str
 def instrument(*words: object) -> tuple[int, str]:
     result = CliRunner().invoke(app, [str(word) for word in words])
     return result.exit_code, result.output
+
+
+def moved(rows: np.ndarray, kind: str = "take", **targets: str) -> WholeTake:
+    """A take or rehearsal of a point."""
+    count = len(rows)
+    landmarks = LandmarkSequence(
+        times_s=np.arange(count) / HZ, aspect=np.ones(count, dtype=np.float32), numbers=rows.astype(np.float32)
+    )
+    return WholeTake(kind=kind, created_at=utc_now(), source="test", targets=targets, landmarks=landmarks)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +71,24 @@ def test_the_script_makes_the_same_files_bit_for_bit(trained: Project, tmp_path:
         weights = (tmp_path / "evening-models" / f"{name}.safetensors").read_bytes()
         assert weights == trained.model_file(name).read_bytes()
         assert f"{name} {load_model(trained.model_file(name)).model_id} as played" in ran.stdout
+
+
+def test_movements_learn_from_rehearsals_in_the_script_too(tmp_path: Path) -> None:
+    project = Project(tmp_path / "mine")
+    project.folder.mkdir()
+    project.patch_file.write_text(
+        '[listen]\nsource = "osc"\ninputs = 2\n[[output]]\nname = "move"\nkind = "trigger"\n', encoding="utf-8"
+    )
+    with TakeStore.open(project.takes_file) as store:
+        store.add([moved(np.cumsum(np.random.default_rng(1).normal(0, 0.05, (300, 2)), axis=0), "rehearsal")], "test")
+        store.add([moved(held(circle()), move="circle"), moved(held(zigzag()), move="zigzag")], "test")
+    ran = python("-c", AS_THE_TRAINER, project.folder, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    code, text = instrument("script", tmp_path / "evening.py", project.folder)
+    assert code == 0, text
+    ran = python(tmp_path / "evening.py", folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "as played" in ran.stdout
 
 
 def test_a_script_whose_takes_are_others_says_that_its_models_differ(trained: Project, tmp_path: Path) -> None:
