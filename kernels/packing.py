@@ -233,21 +233,23 @@ def from_gptq(
     scales: NDArray[Any],
     biases: NDArray[Any] | None = None,
     *,
+    group_size: int,
     g_idx: NDArray[Any] | None = None,
 ) -> PackedLinear:
     """A layer in the layout of GPTQ v1 (AutoGPTQ, 4 bits), which is also the course's.
 
     `qweight` (K / 8, N): eight inputs in each word, the first lowest; `qzeros` (groups, N / 8): eight outputs
-    in each word, stored minus one; `scales` (groups, N). Weight = (code - zero) * scale. A group that is
-    larger than 32 becomes several that are equal. Raises PackingError.
+    in each word, stored minus one; `scales` (groups, N). Weight = (code - zero) * scale. `group_size` is that of
+    its quantize_config.json, -1 for a single group; one larger than 32 becomes several that are equal. Raises
+    PackingError.
     """
     inputs, outputs = qweight.shape[0] * 8, qweight.shape[1]
     groups = len(scales)
     if scales.shape != (groups, outputs) or qzeros.shape != (groups, outputs // 8) or outputs % 8:
         raise PackingError(f"qweight {qweight.shape}, qzeros {qzeros.shape} and scales {scales.shape} do not agree")
-    size = -(-inputs // groups)
-    if group_count(inputs, 4) == groups:
-        size = GROUP  # the last group may be cut short
+    size = inputs if group_size == -1 else group_size
+    if size < 1 or -(-inputs // size) != groups:
+        raise PackingError(f"{groups} groups of {group_size} do not hold {inputs} inputs")
     if size % GROUP and groups > 1:
         raise PackingError(f"groups of {size} inputs; allowed: multiples of {GROUP}, or one group")
     if g_idx is not None and not np.array_equal(g_idx, np.arange(inputs) // size):

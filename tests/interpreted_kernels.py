@@ -276,7 +276,7 @@ def test_the_course_s_format_runs_in_its_own_kernel_put_right_and_in_ours() -> N
     qweight = rng.integers(-(2**31), 2**31, (32, 16)).astype(np.int32)
     qzeros = rng.integers(-(2**31), 2**31, (2, 2)).astype(np.int32)
     scales = (rng.random((2, 16)) / 100).astype(np.float16)
-    layer, x = from_gptq(qweight, qzeros, scales), rows_of(3, 256)
+    layer, x = from_gptq(qweight, qzeros, scales, group_size=128), rows_of(3, 256)
     wanted = reference.qlinear(x.numpy(), layer)
     out = guarded(torch.full((3, 16), float("nan")), 77.0)
     arrays = [torch.from_numpy(array) for array in (qweight, qzeros, scales)]

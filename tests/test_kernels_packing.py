@@ -77,7 +77,7 @@ def test_gptq_s_layout_is_read_word_by_word(eights: int, output_eights: int, see
     qweight = rng.integers(-(2**31), 2**31, (eights, outputs)).astype(np.int32)
     qzeros = rng.integers(-(2**31), 2**31, (groups, output_eights)).astype(np.int32)
     scales = rng.standard_normal((groups, outputs)).astype(np.float16)
-    layer = from_gptq(qweight, qzeros, scales)
+    layer = from_gptq(qweight, qzeros, scales, group_size=32)
     for k, n in [(0, 0), (inputs - 1, outputs - 1), (inputs // 2, outputs // 3)]:
         code = int(qweight[k // 8, n]) >> 4 * (k % 8) & 15
         zero = (int(qzeros[k // 32, n // 8]) >> 4 * (n % 8) & 15) + 1
@@ -93,18 +93,29 @@ def test_gptq_s_groups_of_128_become_four_of_32() -> None:
     qweight = rng.integers(-(2**31), 2**31, (32, 16)).astype(np.int32)
     qzeros = rng.integers(-(2**31), 2**31, (2, 2)).astype(np.int32)
     scales = rng.standard_normal((2, 16)).astype(np.float16)
-    layer = from_gptq(qweight, qzeros, scales, g_idx=np.arange(256) // 128)
+    layer = from_gptq(qweight, qzeros, scales, group_size=128, g_idx=np.arange(256) // 128)
     assert (layer.scales[:, :4] == layer.scales[:, :1]).all()
     code, zero = int(qweight[30, 5]) & 15, (int(qzeros[1, 0]) >> 20 & 15) + 1
     assert reference.weight(layer, 240, 5) == (code - zero) * float(scales[1, 5])
 
 
+def test_gptq_s_last_group_may_be_cut_short() -> None:
+    scales = np.array([[1.0] * 8, [2.0] * 8], dtype=np.float16)
+    qweight, qzeros = np.full((24, 8), 0x22222222, np.int32), np.zeros((2, 1), np.int32)
+    layer = from_gptq(qweight, qzeros, scales, group_size=128)
+    assert [reference.weight(layer, k, 0) for k in (0, 127, 128, 191)] == [1.0, 1.0, 2.0, 2.0]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
+        ({"group_size": 16}, "2 groups of 16 do not hold 64 inputs"),
         ({"g_idx": np.arange(64) % 2}, "act-order"),
         ({"scales": np.ones((2, 7), np.float16)}, "do not agree"),
-        ({"scales": np.ones((4, 8), np.float16), "qzeros": np.zeros((4, 1), np.int32)}, "groups of 16"),
+        (
+            {"group_size": 16, "scales": np.ones((4, 8), np.float16), "qzeros": np.zeros((4, 1), np.int32)},
+            "groups of 16 inputs",
+        ),
     ],
 )
 def test_gptq_that_cannot_be_kept_is_refused(changed: dict[str, Any], said: str) -> None:
@@ -112,6 +123,7 @@ def test_gptq_that_cannot_be_kept_is_refused(changed: dict[str, Any], said: str)
         "qweight": np.zeros((8, 8), np.int32),
         "qzeros": np.zeros((2, 1), np.int32),
         "scales": np.ones((2, 8), np.float16),
+        "group_size": 32,
     }
     with pytest.raises(PackingError, match=said):
         from_gptq(**{**given, **changed})
