@@ -329,7 +329,7 @@ def value_errors(
 
     A single take is held out by blocks. Raises EvaluationError and Cancelled.
     """
-    examples = dataset.examples
+    examples = with_features_that_help(dataset, output).examples
     pieces = _pieces(np.arange(len(examples)), examples.takes, kind)
     if len(pieces) < 2:
         raise EvaluationError("a single example; record more")

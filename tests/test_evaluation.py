@@ -1,6 +1,7 @@
 """Scores of a table, a file of takes or a project."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ from playing import NUMBERS_PATCH
 from typer.testing import CliRunner
 
 from instrument.cli import app
-from instrument.evaluation import cross_validate, evaluate, split, train_and_score
+from instrument.evaluation import cross_validate, evaluate, split, train_and_score, value_errors
+from instrument.models.fitting import Examples
+from instrument.patch import parse_patch
 from instrument.scored import ScoredError, read_scorable
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
+from instrument.training import Dataset, train_output
 
 
 def table(folder: Path, *, header: str = "", labels_last: bool = False, rows: int = 120) -> Path:
@@ -153,3 +157,38 @@ def test_a_continuous_output_is_scored_by_takes_with_frames_beside_it(tmp_path: 
     assert result["beside"]["rmse"] < result["rmse"]
     said = CliRunner().invoke(app, ["evaluate", str(project)])
     assert "off (root mean square) with takes held out" in said.output
+
+
+def poses(*values: float, names: tuple[str, ...], frames: int = 10) -> Dataset:
+    """A take for each value, at that value in every feature, with a little noise."""
+    rng = np.random.default_rng(0)
+    shown = np.repeat(values, frames).astype(np.float32)
+    numbers = (shown[:, None] + 0.02 * rng.standard_normal((len(shown), len(names)))).astype(np.float32)
+    count = len(values)
+    sequence = LandmarkSequence(times_s=np.arange(frames) / 30, aspect=np.ones(frames, dtype=np.float32))
+    return Dataset(
+        examples=Examples(values=numbers, targets=shown, takes=np.repeat(np.arange(count), frames), class_count=0),
+        classes=(),
+        take_ids=tuple(range(1, count + 1)),
+        feature_names=names,
+        frames=((sequence, np.arange(frames)),) * count,
+        notes=(),
+    )
+
+
+def test_values_are_scored_with_the_features_that_the_model_that_plays_learns_from() -> None:
+    patch = parse_patch(
+        '[listen]\nsource = "osc"\ninputs = 4\n[[output]]\nname = "amount"\nkind = "continuous"\n',
+        Path("patch.toml"),
+    )
+    (output,) = patch.outputs
+    plays = poses(0.0, 0.3, 0.6, 1.0, names=("numbers.1", "numbers.2"))
+    offered = poses(0.9, 0.1, 0.8, 0.2, names=("number_path.length",)).examples.values
+    dataset = replace(
+        plays,
+        examples=replace(plays.examples, values=np.hstack([plays.examples.values, offered])),
+        feature_names=(*plays.feature_names, "number_path.length"),
+    )
+    assert train_output(patch, output, dataset).feature_names == plays.feature_names
+    for kind in ("takes", "blocks", "frames"):
+        assert np.array_equal(value_errors(output, dataset, kind)[0], value_errors(output, plays, kind)[0])
