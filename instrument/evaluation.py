@@ -327,13 +327,17 @@ def value_errors(
 ) -> tuple[FloatArray, float]:
     """(N,) squared errors of 0..1 of models that did not learn from the take (block, frame), and seconds a training.
 
-    A single take is held out by blocks. Raises EvaluationError and Cancelled.
+    Takes of the same value are held out apart. A single take is held out by blocks.
+    Raises EvaluationError and Cancelled.
     """
     examples = with_features_that_help(dataset, output).examples
     pieces = _pieces(np.arange(len(examples)), examples.takes, kind)
     if len(pieces) < 2:
         raise EvaluationError("a single example; record more")
-    order = np.random.default_rng([seed, 5]).permutation(len(pieces))
+    if kind == "takes":  # by value, as neighbours in this order come into different folds
+        order = np.argsort([examples.targets[piece].mean() for piece in pieces], kind="stable")
+    else:
+        order = np.random.default_rng([seed, 5]).permutation(len(pieces))
     errors = np.zeros(len(examples), dtype=np.float32)
     folds = min(_FOLDS, len(pieces))
     started_s = time.perf_counter()

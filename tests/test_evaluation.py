@@ -1,6 +1,7 @@
 """Scores of a table, a file of takes or a project."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 from playing import NUMBERS_PATCH
 from typer.testing import CliRunner
 
+from instrument import evaluation
 from instrument.cli import app
 from instrument.evaluation import cross_validate, evaluate, split, train_and_score, value_errors
 from instrument.models.fitting import Examples
 from instrument.patch import parse_patch
 from instrument.scored import ScoredError, read_scorable
-from instrument.signals import LandmarkSequence
+from instrument.signals import FloatArray, LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
 from instrument.training import Dataset, train_output
 
@@ -192,3 +194,22 @@ def test_values_are_scored_with_the_features_that_the_model_that_plays_learns_fr
     assert train_output(patch, output, dataset).feature_names == plays.feature_names
     for kind in ("takes", "blocks", "frames"):
         assert np.array_equal(value_errors(output, dataset, kind)[0], value_errors(output, plays, kind)[0])
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6])
+def test_a_value_with_two_takes_is_never_held_out_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch = parse_patch(NUMBERS_PATCH, Path("patch.toml"))
+    learned: list[set[float]] = []
+
+    def learn_nothing(output: object, examples: Examples, *_: object) -> Callable[[FloatArray], FloatArray]:
+        learned.append(set(examples.targets.tolist()))
+        return lambda values: np.zeros((len(values), 1), dtype=np.float32)
+
+    monkeypatch.setattr(evaluation, "_learn", learn_nothing)
+    values = np.linspace(0.0, 1.0, count)
+    for order in (np.repeat(values, 2), np.tile(values, 2)):
+        dataset = poses(*order.tolist(), names=("numbers.1", "numbers.2"))
+        for seed in range(5):
+            value_errors(patch.output("amount"), dataset, "takes", seed=seed)
+    assert learned
+    assert all(len(shown) == count for shown in learned)
