@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from instrument.kernels.cpu import forward
 from instrument.kernels.packing import FloatArray
 from instrument.models.fitting import Cancelled, Examples, RowsForward, fit, rows_of
+from instrument.models.holdout import whole_takes
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from
 from instrument.patch import Output, Patch
@@ -125,18 +126,23 @@ def split(
     A class with a single take is held out by blocks where takes are wanted.
     """
     targets, takes = dataset.examples.targets, dataset.examples.takes
-    is_seen = np.zeros(len(targets), dtype=bool)
-    is_held = np.zeros(len(targets), dtype=bool)
+    part = np.full(len(targets), -1, dtype=np.intp)
+    drawn = []
     for one in np.unique(targets):
         rows = np.flatnonzero(targets == one)
         pieces = _pieces(rows, takes, kind)
         order = rng.permutation(len(pieces))
         share = few if few and kind == "frames" else max(1, min(len(pieces) - 1, round(_SEEN * len(pieces))))
         seen = np.concatenate([pieces[index] for index in order[:share]])
-        held = [pieces[index] for index in order[share:]]
-        is_held[np.concatenate([rows[:0], *held])] = True
-        is_seen[rng.permutation(seen)[:few] if few else seen] = True
-    return is_seen, is_held
+        held = np.concatenate([rows[:0], *(pieces[index] for index in order[share:])])
+        part[seen], part[held] = 0, 1
+        drawn.append(np.concatenate([rng.permutation(seen) if few else seen, held]))
+    if kind == "takes":
+        part = whole_takes(part, targets.astype(np.intp), takes)
+    is_seen = np.zeros(len(targets), dtype=bool)
+    for rows in drawn:
+        is_seen[rows[part[rows] == 0][: few or None]] = True
+    return is_seen, part == 1
 
 
 def _pieces(rows: NDArray[np.intp], takes: NDArray[np.intp], kind: str) -> list[NDArray[np.intp]]:
@@ -175,6 +181,8 @@ def cross_validate(
         most = max(most, len(pieces))
         for place, piece in enumerate(rng.permutation(len(pieces))):
             fold[pieces[piece]] = place % _FOLDS
+    if kind == "takes":
+        fold = whole_takes(fold, targets.astype(np.intp), takes)
     scores = []
     for number in range(min(_FOLDS, most)):
         is_held = fold == number

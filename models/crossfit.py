@@ -24,6 +24,7 @@ from instrument.models.familiarity import (
     units_of,
 )
 from instrument.models.fitting import Examples, Fitted, Recipe, balanced_groups, recipe_for
+from instrument.models.holdout import whole_takes
 from instrument.models.whitening import View
 
 MEMBERS = 4
@@ -54,7 +55,8 @@ class CrossFit:
 def folds(groups: NDArray[np.intp], takes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     """(N,): which of `count` parts each example is in: whole takes, of a single take whole stretches; -1 for none.
 
-    A group (N,) with a single example is in none, so that every part's rest shows every group.
+    A group (N,) with a single example is in none, so that every part's rest shows every group. A take that shows
+    several groups is in one part, as `whole_takes` has it.
     """
     part = np.full(len(groups), -1, dtype=np.intp)
     for first, group in enumerate(np.unique(groups)):
@@ -66,7 +68,7 @@ def folds(groups: NDArray[np.intp], takes: NDArray[np.intp], count: int) -> NDAr
         if len(pieces) > 1:
             for place, piece in enumerate(pieces):
                 part[piece] = (first + place) % count
-    return part
+    return whole_takes(part, groups, takes)
 
 
 def cross_fit(

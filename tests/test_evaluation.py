@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from instrument import evaluation
 from instrument.cli import app
-from instrument.evaluation import cross_validate, evaluate, split, train_and_score, value_errors
+from instrument.evaluation import Scored, cross_validate, evaluate, split, train_and_score, value_errors
 from instrument.models.fitting import Examples
 from instrument.patch import parse_patch
 from instrument.scored import ScoredError, read_scorable
@@ -213,3 +214,42 @@ def test_a_value_with_two_takes_is_never_held_out_whole(count: int, monkeypatch:
             value_errors(patch.output("amount"), dataset, "takes", seed=seed)
     assert learned
     assert all(len(shown) == count for shown in learned)
+
+
+def changing(takes: int, frames: int = 10) -> Dataset:
+    """Takes that each begin with one class and end with the other."""
+    rng = np.random.default_rng(0)
+    targets = np.tile(np.repeat([0, 1], frames // 2), takes)
+    dataset = poses(*np.zeros(takes), names=("numbers.1", "numbers.2"), frames=frames)
+    values = (targets[:, None] + 0.1 * rng.standard_normal((len(targets), 2))).astype(np.float32)
+    examples = replace(dataset.examples, values=values, targets=targets, class_count=2)
+    return replace(dataset, examples=examples, classes=("left", "right"))
+
+
+def test_a_take_whose_class_changes_is_scored_by_a_model_that_never_saw_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    patch = parse_patch(NUMBERS_PATCH, Path("patch.toml"))
+    dataset = changing(6)
+    takes = dataset.examples.takes
+    shared: list[set[int]] = []
+    scores = train_and_score
+
+    def watched(*given: Any, **options: Any) -> Scored:
+        *_, is_seen, is_held = given
+        shared.append(set(takes[is_seen].tolist()) & set(takes[is_held].tolist()))
+        return scores(*given, **options)
+
+    monkeypatch.setattr(evaluation, "train_and_score", watched)
+    scored = cross_validate(patch, patch.output("side"), dataset, "takes")
+    assert scored.rows.tolist() == list(range(60))
+    assert shared == [set()] * 5
+
+
+@pytest.mark.parametrize("few", [0, 7])
+def test_a_take_whose_class_changes_is_not_split(few: int) -> None:
+    dataset = changing(6)
+    takes, targets = dataset.examples.takes, dataset.examples.targets
+    for seed in range(5):
+        is_seen, is_held = split(dataset, "takes", np.random.default_rng(seed), few=few)
+        assert not set(takes[is_seen].tolist()) & set(takes[is_held].tolist())
+        assert np.bincount(targets[is_seen]).tolist() == ([few] * 2 if few else [20, 20])
+        assert is_held.sum() == 20

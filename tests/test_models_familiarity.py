@@ -133,6 +133,13 @@ def test_whole_takes_are_held_out_and_of_a_single_take_whole_stretches() -> None
     assert sorted(part[8:].tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def test_a_take_whose_class_changes_is_in_one_part() -> None:
+    takes = np.repeat(np.arange(6), 4)
+    part = folds(np.tile([0, 0, 1, 1], 6), takes, 4)
+    assert all(len(set(part[takes == take].tolist())) == 1 for take in range(6))
+    assert set(part.tolist()) == {0, 1, 2, 3}
+
+
 def test_a_class_of_one_example_is_held_out_by_nobody() -> None:
     assert folds(np.array([0, 0, 1]), np.array([0, 1, 2]), 4).tolist()[2] == -1
 
