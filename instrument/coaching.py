@@ -41,6 +41,8 @@ _SAME_VALUE = 0.05
 _FAR_OFF = 0.25
 """Of the range: how far off a take is whose value seems wrong."""
 _MOST_EXAMPLES = 3000
+_FEWEST_OF_CLASS = 50
+"""Of a class that has them, so many examples are kept when others are left out."""
 _MOST_SENTENCES = 12
 _MOST_WORST = 3
 
@@ -188,7 +190,7 @@ def _rounded(value: float) -> float:
 
 
 def thinned(dataset: Dataset, most: int) -> Dataset:
-    """The dataset with at most about so many examples, evenly from every take."""
+    """The dataset with at most about so many examples, evenly from every take; more of a class with few."""
     every = -(-len(dataset.examples) // most)
     if every <= 1:
         return dataset
@@ -196,6 +198,12 @@ def thinned(dataset: Dataset, most: int) -> Dataset:
     rows[::every] = True
     for take in np.unique(dataset.examples.takes):  # none loses its last frame
         rows[np.flatnonzero(dataset.examples.takes == take)[0]] = True
+    count = len(dataset.classes)
+    for index in range(count):  # every class keeps enough to be scored
+        of_class = np.flatnonzero(dataset.examples.targets == index)
+        least = min(len(of_class), _FEWEST_OF_CLASS, most // count)
+        if rows[of_class].sum() < least:
+            rows[of_class[np.arange(least) * len(of_class) // least]] = True
     return subset(dataset, rows)
 
 

@@ -10,7 +10,8 @@ import pytest
 from clients import wait_until
 from playing import playing
 
-from instrument.coaching import coach, telling_apart
+from instrument.coaching import coach, telling_apart, thinned
+from instrument.evaluation import subset
 from instrument.models.fitting import Cancelled, Examples
 from instrument.patch import Patch, parse_patch
 from instrument.signals import LandmarkSequence
@@ -126,9 +127,23 @@ def test_a_score_says_when_parts_of_takes_were_held_out_for_want_of_another_take
 def test_a_class_with_far_fewer_frames_is_named() -> None:
     examples = dataset(*APART)
     rows = (examples.examples.targets == 0) | (np.arange(120) % 10 == 0)
-    from instrument.coaching import subset
-
     assert advice(subset(examples, rows))["unbalanced"]["evidence"]["class"] == "right"
+
+
+@pytest.mark.parametrize(("shown", "least"), [(6, 12), (100, 50)])
+def test_a_small_class_among_large_ones_keeps_enough_to_be_scored(shown: int, least: int) -> None:
+    examples = dataset(*[("left", -3.0), ("right", 3.0), ("up", 9.0)] * 2, frames=3000)
+    is_up = examples.examples.targets == 2
+    thin = thinned(subset(examples, ~is_up | (np.arange(18000) % 3000 < shown)), 600)
+    counts = np.bincount(thin.examples.targets)
+    assert counts[2] >= least
+    assert sum(counts) < 700
+    assert np.bincount(thin.examples.takes[thin.examples.targets == 2])[[2, 5]].min() >= least // 2 - 1
+
+
+def test_many_classes_are_thinned_all_the_same() -> None:
+    examples = dataset(*((str(number), 0.0) for number in range(100)), frames=40)
+    assert len(thinned(examples, 400).examples) <= 800
 
 
 def test_a_take_in_which_tracking_was_bad_is_named() -> None:
