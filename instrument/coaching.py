@@ -18,6 +18,7 @@ from instrument.evaluation import (
     confusion,
     cross_validate,
     learning_curve,
+    least_recalled,
     recalls,
     subset,
     value_errors,
@@ -113,12 +114,16 @@ def ready(accuracy: float) -> Advice:
 
 
 def class_scores(classes: Sequence[str], counts: NDArray[np.intp], of: str) -> dict[str, Any]:
-    """Accuracy, recall and confusion (rows: what was shown) of `counts`, which count that: `frames` or `takes`."""
+    """Accuracy, recall and confusion (rows: what was shown) of `counts`, which count that: `frames` or `takes`.
+
+    The recall of a class of which nothing was held out is None.
+    """
+    recall = (one if one is None else round(one, 4) for one in recalls(counts))
     return {
         "accuracy": round(float(np.trace(counts) / max(counts.sum(), 1)), 4),
         "of": of,
         "classes": list(classes),
-        "recall": dict(zip(classes, (round(one, 4) for one in recalls(counts)), strict=True)),
+        "recall": dict(zip(classes, recall, strict=True)),
         "confusion": counts.tolist(),
     }
 
@@ -130,7 +135,7 @@ def _score_classes(
     by_frame = cross_validate(patch, output, thin, "frames", is_cancelled=is_cancelled)
     curve = learning_curve(patch, output, thin, "takes", is_cancelled=is_cancelled)
     counts = confusion([by_take], len(thin.classes))
-    weakest = thin.classes[int(np.argmin(recalls(counts)))]
+    weakest = thin.classes[least_recalled(counts)]
     scores = {
         "by_take": {**class_scores(thin.classes, counts, "frames"), "split": _split(thin)},
         "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},

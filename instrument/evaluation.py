@@ -65,9 +65,14 @@ def confusion(scores: Sequence[Scored], class_count: int) -> NDArray[np.intp]:
     return counts
 
 
-def recalls(counts: NDArray[np.intp]) -> list[float]:
-    """For each class the share of its examples that were recognised."""
-    return [float(row[index] / max(row.sum(), 1)) for index, row in enumerate(counts)]
+def recalls(counts: NDArray[np.intp]) -> list[float | None]:
+    """For each class the share of its examples that were recognised; None where none was held out."""
+    return [float(row[index] / row.sum()) if row.any() else None for index, row in enumerate(counts)]
+
+
+def least_recalled(counts: NDArray[np.intp]) -> int:
+    """The class of which the smallest share was recognised, of those held out."""
+    return int(np.nanargmin(np.array(recalls(counts), dtype=np.float64)))
 
 
 def train_and_score(

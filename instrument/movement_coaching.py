@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.coaching import READY, Advice, class_scores, colliding, ready, report, tracking
-from instrument.evaluation import recalls
+from instrument.evaluation import least_recalled
 from instrument.models.following import fit_following, said_of_take
 from instrument.models.staging import NOTHING
 from instrument.movement import MovementDataset
@@ -59,7 +59,7 @@ def coach_movements(
         if accuracy >= READY and not advice:
             advice = [ready(accuracy)]
         elif not advice:
-            weakest = dataset.classes[int(np.argmin(recalls(counts)))]
+            weakest = dataset.classes[least_recalled(counts)]
             text = f"{accuracy:.0%} of takes it had not learned from are recognised: record more, '{weakest}' first"
             advice = [Advice(kind="more", text=text, evidence={"class": weakest, "all": accuracy})]
     return report(output, scores, advice, is_ready=[one.kind for one in advice] == ["ready"])

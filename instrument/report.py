@@ -306,9 +306,11 @@ def evaluation_text(result: dict[str, Any]) -> str:
         lines.append(f"  {''.rjust(width + 9)}  {names}")
         for name, row in zip(classes, result["confusion"], strict=True):
             cells = "  ".join(str(count).rjust(size) for count, size in zip(row, columns, strict=True))
-            lines.append(f"  {name.rjust(width)} {result['recall'][name]:8.1%}  {cells}")
+            recall = result["recall"][name]
+            lines.append(f"  {name.rjust(width)} {'-' if recall is None else f'{recall:.1%}':>8}  {cells}")
     else:
-        worst = sorted(result["recall"].items(), key=lambda item: item[1])[:12]
+        told = [item for item in result["recall"].items() if item[1] is not None]
+        worst = sorted(told, key=lambda item: item[1])[:12]
         lines += [f"  {name} {recall:.1%}" for name, recall in worst]
     return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
 

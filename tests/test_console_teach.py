@@ -273,6 +273,17 @@ def test_what_was_taken_for_what_is_a_table_with_the_recall_of_each_class(page: 
         assert cells == [f"{100 if right == 1 else min(99, round(100 * right))} %", *map(str, counts)]
 
 
+def test_a_class_that_was_not_tested_has_no_figures(page: "Page") -> None:
+    table = page.evaluate("""async () => {
+        const { confusionTable } = await import("/static/confusion.js");
+        const [classes, confusion] = [["circle", "zigzag"], [[2, 0], [0, 0]]];
+        const recall = { circle: 1, zigzag: null };
+        const found = confusionTable("move", { classes, confusion, recall, of: "takes" });
+        return [...found.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
+    }""")
+    assert [row[1:] for row in table] == [["100 %", "2", "0"], ["\u2013", "", ""]]
+
+
 def test_the_score_by_take_stands_before_the_one_by_frame_with_its_warning(page: "Page") -> None:
     page.locator(".score", has_text="right in takes it had not learned from").wait_for()
     assert "flatters" in page.locator(".score-beside").inner_text()

@@ -1,7 +1,7 @@
 """Scores of a table, a file of takes or a project."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,18 @@ def test_rows_with_missing_numbers_are_left_out_and_counted(tmp_path: Path) -> N
     ((_, _, dataset),) = read_scorable(path)
     assert len(dataset.examples) == 120
     assert dataset.notes == ("1 rows with missing numbers were left out",)
+
+
+@pytest.mark.parametrize("others", [(), range(11)])
+def test_a_class_with_a_single_example_has_no_recall(tmp_path: Path, others: Iterable[int]) -> None:
+    path = table(tmp_path)
+    more = "".join(f"other{number},{number},2,{number},2\n" * 4 for number in others)
+    path.write_text(f"{path.read_text()}{more}once,9,9,9,9\n")
+    assert scored(path)["recall"]["once"] is None  # type: ignore[index]
+    said = CliRunner().invoke(app, ["evaluate", str(path), "--runs", "2"])
+    assert said.exit_code == 0
+    lines = [line.split() for line in said.output.splitlines() if line.strip().startswith("once")]
+    assert [line[:2] for line in lines] == ([] if others else [["once", "-"]])
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def test_a_movement_with_a_single_take_is_named() -> None:
     assert advice(TAKES[:3])["few"]["evidence"] == {"class": "zigzag", "takes": 1}
 
 
+def test_a_movement_of_which_no_take_was_held_out_has_no_recall() -> None:
+    by_take = report(TAKES[:3])["by_take"]
+    assert by_take["recall"] == {"circle": 1.0, "zigzag": None}
+    assert by_take["confusion"] == [[2, 0], [0, 0]]
+
+
 def test_a_take_of_another_movement_is_found_and_its_label_guessed() -> None:
     found = advice((*TAKES, THIRD, take(held(zigzag(1.2, seed=20)), 0)))
     assert found["outlier"]["evidence"] == {"take": 6, "class": "circle", "looks_like": "zigzag", "relabel": "zigzag"}

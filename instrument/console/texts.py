@@ -238,6 +238,7 @@ TEXTS: dict[str, str] = {
     "confusion_frames": "Frames not learned from: shown (rows), said (columns)",
     "confusion_takes": "Takes not learned from: shown (rows), said (columns)",
     "confusion_recall": "right",
+    "confusion_untold": "It has a single take, so none was kept apart",
     "output_silent": "{output} is silent: {reason}",
     "cancel": "Cancel",
     "coaching": "What to record next",

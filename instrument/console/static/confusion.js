@@ -1,4 +1,5 @@
-// What was taken for what, as a table: a row for each class that was shown, a column for each that was said.
+// What was taken for what, as a table: a row for each class that was shown, a column for each that was said. The row of a
+// class of which nothing was kept apart has no figures.
 
 import { t } from "./live.js";
 import { make } from "./element.js";
@@ -24,18 +25,20 @@ export function confusionTable(output, { classes, confusion, recall, of }) {
     ...classes.map((name, index) => make("th", { scope: "col", title: name }, ...above(name, index))),
   );
   const rows = confusion.map((counts, row) => {
+    const name = classes[row];
+    const isTold = recall[name] !== null;
     const total = counts.reduce((sum, one) => sum + one, 0) || 1;
     const cells = counts.map((count, column) => {
+      if (!isTold) return make("td", { class: "never" });
       const kind = row === column ? "right" : count ? "wrong" : "never";
       const share = Math.max(15, Math.round((count / total) * 70));
       return make("td", { class: kind, style: kind === "wrong" ? `--share: ${share}%` : false }, String(count));
     });
-    const name = classes[row];
     return make(
       "tr",
       {},
       make("th", { scope: "row", title: name }, ...(isDense ? [`${row + 1} `] : []), ...sign(name)),
-      make("td", { class: "recall" }, `${percentOf(recall[name])} %`),
+      make("td", { class: "recall", title: isTold ? false : t("confusion_untold") }, isTold ? `${percentOf(recall[name])} %` : "–"),
       ...cells,
     );
   });
