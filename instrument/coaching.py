@@ -26,7 +26,7 @@ from instrument.evaluation import (
 from instrument.models.learners import why_slow
 from instrument.patch import Output, Patch
 from instrument.takes import Take
-from instrument.training import Dataset
+from instrument.training import Dataset, with_features_that_help
 
 READY = 0.9
 """Accuracy on takes not learned from at which there is nothing left to do."""
@@ -141,7 +141,7 @@ def _score_classes(
         "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},
         "learning_curve": [{"examples": size, "accuracy": round(score, 4)} for size, score in curve],
     }
-    advice = [*_collisions(thin, by_take, counts), *_outliers(thin, by_take), *_rising(curve, weakest)]
+    advice = [*_collisions(output, thin, by_take, counts), *_outliers(thin, by_take), *_rising(curve, weakest)]
     return scores, advice + _flattered(by_take.accuracy, by_frame.accuracy, weakest)
 
 
@@ -272,12 +272,14 @@ def colliding(counts: NDArray[np.intp]) -> list[tuple[float, int, int, int]]:
     return sorted(pairs, reverse=True)[:3]
 
 
-def _collisions(dataset: Dataset, scored: Scored, counts: NDArray[np.intp]) -> list[Advice]:
+def _collisions(output: Output, dataset: Dataset, scored: Scored, counts: NDArray[np.intp]) -> list[Advice]:
     """Pairs of classes that are taken for each other, worst first, and where they differ most."""
     found = []
-    for share, wrong, one, other in colliding(counts):
+    pairs = colliding(counts)
+    seen = with_features_that_help(dataset, output) if pairs else dataset
+    for share, wrong, one, other in pairs:
         names = dataset.classes[one], dataset.classes[other]
-        where = telling_apart(dataset, one, other)
+        where = telling_apart(seen, one, other)
         advised = (
             f"they differ most at {' and '.join(where)}: make more of that, or" if where else "they look the same:"
         )
@@ -323,6 +325,8 @@ def _place(feature: str) -> str:
     """The landmark, joint or input a feature is about."""
     group, _, rest = feature.partition(".")
     words = rest.split(".")
+    if feature == "number_path.length":
+        return "the length of the path"
     if group.startswith("number"):
         return f"input {words[0]}" if group not in ("number_path", "number_shape") else f"point {words[0]}"
     if group.startswith("hand"):

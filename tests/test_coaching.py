@@ -218,6 +218,23 @@ def test_features_are_told_by_the_landmark_they_are_of() -> None:
     assert set(telling_apart(dataclasses.replace(examples, feature_names=names), 0, 1)) == {"left wrist", "left elbow"}
 
 
+def test_the_length_of_a_path_is_told_as_such() -> None:
+    examples = dataset(*APART)
+    names = ("number_path.length", "number_path.3.speed", "numbers.1", "numbers.2", "numbers.3")
+    found = telling_apart(dataclasses.replace(examples, feature_names=names), 0, 1)
+    assert set(found) == {"the length of the path", "point 3"}
+
+
+def test_classes_are_told_apart_by_what_the_model_takes_only() -> None:
+    offered = dataset(*[("left", 0.0), ("right", 0.3)] * 3)
+    offered.examples.values[:, 4] = 3 * offered.examples.targets
+    names = (*offered.feature_names[:4], "number_path.length")
+    patch = parse_patch('[listen]\nsource = "osc"\ninputs = 4\n[[output]]\nname = "side"\n', Path("patch.toml"))
+    report = coach(patch, patch.outputs[0], dataclasses.replace(offered, feature_names=names), [])
+    (collision,) = (one for one in report["advice"] if one["kind"] == "collision")
+    assert set(collision["evidence"]["told_apart_by"]) <= {"input 1", "input 2"}
+
+
 def test_advice_comes_after_training_over_the_protocol_and_in_status(tmp_path: Path) -> None:
     with playing(tmp_path / "project") as instrument:
         instrument.teach_sides()
