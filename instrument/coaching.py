@@ -213,18 +213,21 @@ def thinned(dataset: Dataset, most: int) -> Dataset:
 
 
 def tracking(output: Output, takes: Sequence[Take]) -> list[Advice]:
-    """Which takes hardly show the body."""
+    """Which takes hardly show the body, or lack many of the numbers."""
     bad = [take for take in takes if output.name in take.targets and take.tracked_fraction < _TRACKED]
     if not bad:
         return []
     evidence = {"takes": [take.id for take in bad], "tracked": [round(take.tracked_fraction, 3) for take in bad]}
+    what, how = "the body was found", "with all of you in view"
+    if "numbers" in bad[0].parts:
+        what, how = "all numbers came", "while they all arrive"
     if len(bad) == 1:
-        text = f"take {bad[0].id}: the body was found in {bad[0].tracked_fraction:.0%} of its frames only; record it"
+        text = f"take {bad[0].id}: {what} in {bad[0].tracked_fraction:.0%} of its frames only; record it"
     else:
         numbers = ", ".join(str(take.id) for take in bad)
         worst = min(take.tracked_fraction for take in bad)
-        text = f"takes {numbers}: the body was found in only {worst:.0%} of the frames of the worst; record them"
-    return [Advice(kind="tracking", text=f"{text} again with all of you in view", evidence=evidence)]
+        text = f"takes {numbers}: {what} in only {worst:.0%} of the frames of the worst; record them"
+    return [Advice(kind="tracking", text=f"{text} again {how}", evidence=evidence)]
 
 
 def _amounts(dataset: Dataset) -> list[Advice]:

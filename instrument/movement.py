@@ -69,9 +69,8 @@ def movement_dataset(
     for take, features in shown:
         rows = np.flatnonzero(features.is_usable)
         if len(rows) < _FEWEST_FRAMES:
-            said.append(
-                f"take {take.id} left out: a body was found in {len(rows)} frames, a movement needs {_FEWEST_FRAMES}"
-            )
+            found = "all numbers came" if "numbers" in take.parts else "a body was found"
+            said.append(f"take {take.id} left out: {found} in {len(rows)} frames, a movement needs {_FEWEST_FRAMES}")
             continue
         name = str(take.targets.get(output.name, NO_CLASS))
         takes.append(

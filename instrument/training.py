@@ -298,13 +298,17 @@ def gather(
             targets.append(shown[is_allowed])
             frames.append((features.sequence, np.flatnonzero(is_allowed)))
         else:
-            notes.append(f"take {take.id} left out: no body was found in it")
+            notes.append(f"take {take.id} left out: {_why_nothing(patch, output, shown)}")
     if not ids:
         said = f" ({'; '.join(notes)})" if notes else ""
         raise TrainingError(f"no takes to learn from{said}; record at least one take for it")
     shown = np.concatenate(targets)
     if missed > len(shown) / 9:
-        notes.append(f"no body was found in {missed} of {missed + len(shown)} frames; they were left out")
+        frames_missed = f"in {missed} of {missed + len(shown)} frames, which were left out"
+        if patch.listen.is_numbers:
+            notes.append(f"a number is missing {frames_missed}; record again while all numbers arrive")
+        else:
+            notes.append(f"no body was found {frames_missed}; record again with all of you in view")
     numbers = np.repeat(np.arange(len(ids)), [len(rows) for rows in values])
     classes: tuple[str, ...] = ()
     if output.kind == "class":
@@ -635,6 +639,19 @@ def lacks(take: Take, patch: Patch, output: Output) -> str | None:
     if patch.listen.is_numbers and take.number_count != patch.listen.inputs:
         return f"it has {take.number_count} numbers, the patch {patch.listen.inputs}"
     return None
+
+
+def _why_nothing(patch: Patch, output: Output, shown: NDArray[Any]) -> str:
+    """Why none of the frames of a take, which show that (T,), can teach that output, in words."""
+    names = dict.fromkeys(shown.tolist())
+    listed = [name for name in names if not output.classes or name in output.classes]
+    if names and not listed:
+        classes = ", ".join(output.classes)
+        return f"it shows {', '.join(names)}, but the classes are {classes}; relabel it, or add those to `classes`"
+    part = f" that shows {' or '.join(listed)}" if len(listed) < len(names) else ""
+    if patch.listen.is_numbers:
+        return f"a number is missing in every frame of it{part}; record it again while all numbers arrive"
+    return f"no body was found in any frame of it{part}; record it again with all of you in view"
 
 
 def _unfit(take: Take, patch: Patch, output: Output) -> str | None:

@@ -156,6 +156,11 @@ def test_badly_tracked_takes_are_named_together() -> None:
     assert found["text"].startswith("takes 1, 2: the body was found in only 60%")
 
 
+def test_takes_that_lack_numbers_are_told_as_such() -> None:
+    found = advice(dataset(*APART), dataclasses.replace(take(1, tracked=0.6), parts=("numbers",)))["tracking"]
+    assert found["text"] == "take 1: all numbers came in 60% of its frames only; record it again while they all arrive"
+
+
 def test_classes_that_collide_come_with_the_take_of_each_that_is_mistaken_most() -> None:
     found = advice(dataset(*APART, ("left", 3.0)))["collision"]
     assert found["evidence"]["takes"][0] == 7

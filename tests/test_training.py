@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bodies import moving_body
 
 from instrument import features, training
 from instrument.kernels.cpu import dequantised, forward
@@ -16,7 +17,13 @@ from instrument.models.trained import load_model
 from instrument.patch import PatchError, read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
-from instrument.signals import ClassPrediction, ContinuousPrediction, Features, LandmarkSequence
+from instrument.signals import (
+    ClassPrediction,
+    ContinuousPrediction,
+    Features,
+    LandmarkSequence,
+    landmark_sequence,
+)
 from instrument.takes import TakesError, TakeStore, WholeTake
 from instrument.training import FeatureCache, train_project
 
@@ -60,20 +67,27 @@ class TakeWriter:
         rng = np.random.default_rng(round(1e5 + at * 1000))
         rows = (at + 0.1 * rng.standard_normal((frames, numbers))).astype(np.float32)
         rows[:lost] = np.nan
-        self._add(targets, rows, moving or {})
+        self._add(targets, _numbers(rows), moving or {})
+
+    def body(self, target: str, *, lift: float, frames: int = 20, lost: int = 0) -> None:
+        """A take of a body with its arms at `lift`, which is not in view in the first `lost` frames."""
+        sequence = landmark_sequence(moving_body(frames=frames, lift=lift), ("pose",))
+        assert sequence.pose is not None
+        sequence.pose[:lost] = np.nan
+        self._add({"pose": target}, sequence, {})
 
     def sweep(self, output: str, low: float, high: float, frames: int = 60) -> None:
         """A take in which the numbers go from -1 to 1 while the target goes from low to high."""
         rows = np.repeat(np.linspace(-1, 1, frames, dtype=np.float32)[:, None], 3, axis=1)
         values = np.linspace(low, high, frames).tolist()
-        self._add({output: low}, rows, {output: values})
+        self._add({output: low}, _numbers(rows), {output: values})
 
     def _add(
-        self, targets: Mapping[str, str | float], rows: np.ndarray, moving: Mapping[str, Sequence[str | float]]
+        self,
+        targets: Mapping[str, str | float],
+        sequence: LandmarkSequence,
+        moving: Mapping[str, Sequence[str | float]],
     ) -> None:
-        sequence = LandmarkSequence(
-            times_s=np.arange(len(rows)) / 30, aspect=np.ones(len(rows), dtype=np.float32), numbers=rows
-        )
         whole = WholeTake(
             created_at="2026-11-23T10:00:00Z",
             source="osc",
@@ -86,6 +100,13 @@ class TakeWriter:
 
     def train(self, **options: object) -> training.ProjectTraining:
         return train_project(self.project.folder, **({"cache": FeatureCache()} | options))  # type: ignore[arg-type]
+
+
+def _numbers(rows: np.ndarray) -> LandmarkSequence:
+    """Rows of numbers at 30 a second."""
+    return LandmarkSequence(
+        times_s=np.arange(len(rows)) / 30, aspect=np.ones(len(rows), dtype=np.float32), numbers=rows
+    )
 
 
 @pytest.fixture
@@ -228,12 +249,54 @@ def test_a_class_that_changes_within_a_take_teaches_each_frame_its_own(written: 
     assert written.train().models["pose"].training["class_counts"] == {"a": 5, "b": 15}
 
 
-def test_frames_without_a_body_are_left_out_and_counted(written: TakeWriter) -> None:
+def test_frames_that_lack_a_number_are_left_out_and_counted(written: TakeWriter) -> None:
     written.take({"pose": "a"}, at=0.0, lost=10)
     written.take({"pose": "b"}, at=3.0)
     summary = written.train().models["pose"].training
     assert summary["class_counts"] == {"a": 10, "b": 20}
-    assert any("no body was found in 10 of 40 frames" in note for note in summary["notes"])
+    said = "a number is missing in 10 of 40 frames, which were left out; record again while all numbers arrive"
+    assert said in summary["notes"]
+
+
+def test_frames_without_a_body_are_left_out_and_counted(written: TakeWriter) -> None:
+    written.patch(CLASSES.replace('"osc"', '"camera"'))
+    written.body("a", lift=0.0, lost=10)
+    written.body("b", lift=1.0)
+    written.body("b", lift=0.9, lost=20)
+    summary = written.train().models["pose"].training
+    assert summary["class_counts"] == {"a": 10, "b": 20}
+    assert summary["notes"][:2] == [
+        "take 3 left out: no body was found in any frame of it; record it again with all of you in view",
+        "no body was found in 30 of 60 frames, which were left out; record again with all of you in view",
+    ]
+
+
+def test_a_take_without_all_numbers_in_any_frame_is_left_out_and_said_so(written: TakeWriter) -> None:
+    written.take({"pose": "a"}, at=0.0, lost=20)
+    for name, at in (("a", 0.1), ("b", 3.0)):
+        written.take({"pose": name}, at=at)
+    said = "take 1 left out: a number is missing in every frame of it; record it again while all numbers arrive"
+    assert said in written.train().models["pose"].training["notes"]
+
+
+def test_a_take_whose_changing_class_is_not_listed_any_more_is_left_out_and_said_so(written: TakeWriter) -> None:
+    written.patch(CLASSES + 'classes = ["up", "rest"]\n')
+    for name, at in (("up", 0.0), ("rest", 3.0)):
+        written.take({"pose": name}, at=at)
+    written.take({"pose": "wide"}, at=9.0, moving={"pose": ["wide"] * 5 + ["high"] * 15})
+    written.take({"pose": "up"}, at=9.0, lost=5, moving={"pose": ["up"] * 5 + ["high"] * 15})
+    notes = written.train().models["pose"].training["notes"]
+    said = "it shows wide, high, but the classes are up, rest; relabel it, or add those to `classes`"
+    assert f"take 3 left out: {said}" in notes
+    said = "a number is missing in every frame of it that shows up; record it again while all numbers arrive"
+    assert f"take 4 left out: {said}" in notes
+
+
+def test_a_movement_of_which_numbers_are_missing_is_refused_and_told_so(written: TakeWriter) -> None:
+    written.patch(CLASSES + 'kind = "trigger"\n')
+    written.take({"pose": "a"}, at=0.0, lost=18)
+    with pytest.raises(TrainingError, match="all numbers came in 2 frames, a movement needs 3"):
+        written.train()
 
 
 def test_one_impossible_reading_spoils_nothing_and_is_told(written: TakeWriter) -> None:
