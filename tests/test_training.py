@@ -305,7 +305,7 @@ def test_one_impossible_reading_spoils_nothing_and_is_told(written: TakeWriter) 
         written.take({"pose": name}, at=at)
     rows = np.full((20, 3), 1.0, dtype=np.float32)
     rows[4, 1], rows[5, 1] = 1e4, np.inf
-    written._add({"pose": "up"}, rows, {})
+    written._add({"pose": "up"}, _numbers(rows), {})
     result = written.train()
     model = result.models["pose"]
     assert model.training["class_counts"] == {"rest": 20, "up": 39}
