@@ -340,27 +340,42 @@ def value_errors(
 ) -> tuple[FloatArray, float]:
     """(N,) squared errors of 0..1 of models that did not learn from the take (block, frame), and seconds a training.
 
-    Takes of the same value are held out apart. A single take is held out by blocks.
+    Takes of the same value are held out apart. Blocks are parts of every take; a single take is held out by blocks.
     Raises EvaluationError and Cancelled.
     """
     examples = with_features_that_help(dataset, output).examples
-    pieces = _pieces(np.arange(len(examples)), examples.takes, kind)
-    if len(pieces) < 2:
+    fold = _value_folds(examples, kind, np.random.default_rng([seed, 5]))
+    folds = int(fold.max()) + 1
+    if folds < 2:
         raise EvaluationError("a single example; record more")
-    if kind == "takes":  # by value, as neighbours in this order come into different folds
-        order = np.argsort([examples.targets[piece].mean() for piece in pieces], kind="stable")
-    else:
-        order = np.random.default_rng([seed, 5]).permutation(len(pieces))
     errors = np.zeros(len(examples), dtype=np.float32)
-    folds = min(_FOLDS, len(pieces))
     started_s = time.perf_counter()
-    for fold in range(folds):
-        is_held = np.zeros(len(examples), dtype=bool)
-        is_held[np.concatenate([pieces[index] for index in order[fold::folds]])] = True
+    for number in range(folds):
+        is_held = fold == number
         said = _learn(output, rows_of(examples, ~is_held), output.seed + seed, is_cancelled)
         given = np.clip(said(examples.values[is_held])[:, 0], 0.0, 1.0)
         errors[is_held] = np.square(given - examples.targets[is_held])
     return errors, (time.perf_counter() - started_s) / folds
+
+
+def _value_folds(examples: Examples, kind: str, rng: np.random.Generator) -> NDArray[np.intp]:
+    """(N,): in which of at most `_FOLDS` folds each example is held out."""
+    fold = np.zeros(len(examples), dtype=np.intp)
+    pieces = _pieces(np.arange(len(examples)), examples.takes, kind)
+    if kind == "takes" and len(pieces) > 1:  # by value, as neighbours in this order come into different folds
+        order = np.argsort([examples.targets[piece].mean() for piece in pieces], kind="stable")
+        dealt = [[pieces[index] for index in order]]
+    elif kind == "frames":
+        dealt = [[pieces[index] for index in rng.permutation(len(pieces))]]
+    else:  # parts of every take, or a value that a single one shows would be held out whole
+        dealt = []
+        for take in np.unique(examples.takes):
+            parts = np.array_split(np.flatnonzero(examples.takes == take), _BLOCKS)
+            dealt.append([parts[index] for index in rng.permutation(_BLOCKS) if len(parts[index])])
+    for first, pile in enumerate(dealt):
+        for place, piece in enumerate(pile, start=first):
+            fold[piece] = place % _FOLDS
+    return fold
 
 
 def _root_mean(squares: FloatArray) -> float:

@@ -10,10 +10,11 @@ import pytest
 from clients import wait_until
 from playing import playing
 
+from instrument import evaluation
 from instrument.coaching import coach, telling_apart, thinned
-from instrument.evaluation import subset
+from instrument.evaluation import subset, value_errors
 from instrument.models.fitting import Cancelled, Examples
-from instrument.patch import Patch, parse_patch
+from instrument.patch import Output, Patch, parse_patch
 from instrument.signals import LandmarkSequence
 from instrument.takes import Take
 from instrument.training import Dataset
@@ -194,6 +195,20 @@ def test_a_continuous_output_is_scored_in_its_own_unit_by_take_and_by_frame() ->
 
 def test_values_with_a_single_take_are_scored_by_blocks() -> None:
     assert value_report(values(*VALUES[:3]))["by_take"]["split"] == "blocks"
+
+
+def test_blocks_hold_out_no_value_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    learn = evaluation._learn
+
+    def spied(output: Output, examples: Examples, *others: Any) -> Any:
+        shown.append(len(np.unique(examples.targets)))
+        return learn(output, examples, *others)
+
+    monkeypatch.setattr(evaluation, "_learn", spied)
+    examples = values(*[(number / 11, float(number)) for number in range(12)])
+    value_errors(LIFT.outputs[0], examples, "blocks")
+    assert shown == [12] * 5
 
 
 def test_a_take_with_the_wrong_value_is_found() -> None:
