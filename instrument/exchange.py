@@ -6,12 +6,13 @@ changes nothing, and nothing in a file is ever executed.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from instrument.exchange_arff import read_arff, write_arff
 from instrument.exchange_csv import read_csv, write_csv
 from instrument.exchange_npz import read_npz, write_npz
+from instrument.exchange_plain import Hints
 from instrument.exchange_table import ExchangeError as ExchangeError
 from instrument.takes import TakesError, TakeStore, WholeTake
 
@@ -48,11 +49,19 @@ def import_takes(
     return store.add(read_takes(path, file_format, outputs=outputs), f"import {path.name}")
 
 
-def read_takes(path: Path, file_format: str | None = None, *, outputs: Sequence[str] = ()) -> list[WholeTake]:
+def read_takes(
+    path: Path,
+    file_format: str | None = None,
+    *,
+    outputs: Sequence[str] = (),
+    label_column: int | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> list[WholeTake]:
     """The takes in that file.
 
-    `outputs` names the columns to learn, for plain files that do not say. Raises ExchangeError
-    with the file, the line, what came and what is allowed.
+    For plain files that do not say: `outputs` names the columns to learn, `label_column` (1 is the first) is the one
+    to learn of a table, and `kinds` are the outputs of the patch that is to learn, with what each is. Raises
+    ExchangeError with the file, the line, what came and what is allowed.
     """
     read = {"csv": read_csv, "npz": read_npz, "arff": read_arff}[_format_of(path, file_format)]
     try:
@@ -60,7 +69,7 @@ def read_takes(path: Path, file_format: str | None = None, *, outputs: Sequence[
             raise ExchangeError(f"{path}: no such file")
         if path.stat().st_size > MAX_BYTES:
             raise ExchangeError(f"{path}: {path.stat().st_size >> 20} MiB; allowed: up to {MAX_BYTES >> 20}")
-        return read(path, outputs)
+        return read(path, Hints(outputs=outputs, label_column=label_column, kinds=kinds or {}))
     except (OSError, TakesError) as error:
         raise ExchangeError(f"{path}: cannot be read: {error}") from error
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from instrument.exchange_plain import Hints
 from instrument.exchange_table import (
     PLAIN_RATE_HZ,
     Draft,
@@ -128,8 +129,8 @@ def _began(created_at: str) -> datetime:
         return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_arff(path: Path, outputs: Sequence[str]) -> list[WholeTake]:
-    """The takes in that file; `outputs` names its outputs where that cannot be told from it."""
+def read_arff(path: Path, hints: Hints) -> list[WholeTake]:
+    """The takes in that file; the hints name its outputs where that cannot be told from it."""
     with path.open(encoding="utf-8-sig", newline=None) as file:
         lines = enumerate(file, start=1)
         attributes, said, start = _header(path, lines)
@@ -138,7 +139,7 @@ def read_arff(path: Path, outputs: Sequence[str]) -> list[WholeTake]:
         rows = _rows(path, lines, start, len(names))
         if said:
             return _our_takes(attributes, said, rows)
-        return _plain(Place(path, start), attributes, list(rows), outputs)
+        return _plain(Place(path, start), attributes, list(rows), hints.outputs)
 
 
 def _header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[_Attribute], list[tuple[Place, str]], int]:

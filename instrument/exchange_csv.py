@@ -4,16 +4,22 @@
 landmark that was not found, or an output that the take does not teach.
 """
 
-import csv
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from instrument.exchange_plain import (
+    Hints,
+    PlainTable,
+    label_cells,
+    label_columns,
+    output_name,
+    plain_table,
+    read_rows,
+)
 from instrument.exchange_table import (
     BODY_COLUMNS,
-    NUMBER,
     PLAIN_RATE_HZ,
     Draft,
     Place,
@@ -41,7 +47,6 @@ from instrument.takes import Target, WholeTake
 _ABOUT_COLUMNS = ("take", "kind", "created_at", "source", "parts", "trim_first", "trim_last")
 _QUOTE = '"'
 _NEEDS_QUOTES = re.compile('[,"\\r\\n]')
-_LABEL_NAMES = ("label", "class", "target", "output")
 
 
 def write_csv(path: Path, takes: Callable[[], Iterable[WholeTake]], decimals: int | None) -> None:
@@ -71,32 +76,17 @@ def _line(cells: Iterable[str]) -> str:
     )
 
 
-def read_csv(path: Path, outputs: Sequence[str]) -> list[WholeTake]:
-    """The takes in that file: ours, or plain rows of numbers whose label columns `outputs` may name."""
+def read_csv(path: Path, hints: Hints) -> list[WholeTake]:
+    """The takes in that file: ours, or plain rows of numbers with labels, of which the hints may tell."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(1 << 20)
-        file.seek(0)
-        delimiter = "," if "," in line else max(";\t", key=line.count)
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        lines = _lines(path, reader)
+        lines = read_rows(path, file)
         first = next(lines, None)
         if first is None:
             return []
         _, header = first
         if {"take", "time_s"} <= set(header):
             return _csv_takes(path, header, lines)
-        return _csv_plain_takes(path, [first, *lines], outputs)
-
-
-def _lines(path: Path, reader: Any) -> Iterator[tuple[Place, list[str]]]:
-    try:
-        for cells in reader:
-            if cells:
-                yield Place(path, reader.line_num), cells
-    except csv.Error as error:
-        Place(path, reader.line_num).fail(
-            str(error), f"cells of up to {csv.field_size_limit()} characters, quotes closed"
-        )
+        return _csv_plain_takes(plain_table(path, [first, *lines], hints), hints)
 
 
 def _csv_takes(path: Path, header: list[str], lines: Iterable[tuple[Place, list[str]]]) -> list[WholeTake]:
@@ -155,44 +145,29 @@ def _csv_draft(place: Place, about: tuple[str, ...], named: Mapping[str, str], n
     return draft
 
 
-def _csv_plain_takes(path: Path, lines: list[tuple[Place, list[str]]], outputs: Sequence[str]) -> list[WholeTake]:
-    """Rows of numbers with a label: in the last column, or in those a header names."""
-    place, first = lines[0]
-    if any(NUMBER.fullmatch(cell) for cell in first):
-        header = [f"number.{index + 1}" for index in range(len(first) - 1)] + ["output"]
-        labelled = ["output"]
+def _csv_plain_takes(table: PlainTable, hints: Hints) -> list[WholeTake]:
+    """Rows of numbers with labels, 30 a second."""
+    check_names(table.place, table.names)
+    labelled = label_columns(table, hints)
+    inputs = [column for column in range(table.width) if column not in labelled]
+    if table.names:
+        columns = plain_columns([table.names[column] for column in inputs], table.place)
+        names: Sequence[str] = [table.names[column] for column in inputs]
     else:
-        header, lines = first, lines[1:]
-        check_names(place, header)
-        named = [name for name in header if name.lower() in _LABEL_NAMES or name.startswith(("target:", "value:"))]
-        labelled = list(outputs) or named
-        if not labelled or not set(labelled) <= set(header):
-            place.fail(
-                f"no column {', '.join(labelled) or 'of labels'}",
-                f"one named {', '.join(_LABEL_NAMES)}, or `outputs` that names some of: {', '.join(header)}",
-            )
-    inputs = [name for name in header if name not in labelled]
-    columns = plain_columns(inputs, place)
-    pick = picker([header.index(name) for name in inputs])
-    for place, cells in lines:
-        check_width(place, cells, len(header))
-        for name in labelled:
-            if not cells[header.index(name)]:
-                Place(path, place.line, name).fail("an empty cell", "a label in every line")
-    labels = {
-        name.removeprefix("target:").removeprefix("value:"): labels_of(
-            [cells[header.index(name)] for _, cells in lines]
-        )
-        for name in labelled
-    }
+        names = columns = number_columns(len(inputs), table.place)
+    pick = picker(inputs)
+    labels: dict[str, list[Target]] = {}
+    for column in labelled:
+        output = output_name(table, column, hints)
+        labels[output] = labels_of(label_cells(table, column), hints.kinds.get(output))
     rows = (
         PlainRow(
             place,
             0,
             index / PLAIN_RATE_HZ,
-            floats(place, inputs, pick(cells), ""),
+            floats(place, names, pick(cells), ""),
             {output: column[index] for output, column in labels.items()},
         )
-        for index, (place, cells) in enumerate(lines)
+        for index, (place, cells) in enumerate(table.rows)
     )
     return plain_takes(rows, columns)

@@ -9,7 +9,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instrument.exchange_plain import Hints
 from instrument.exchange_table import MAX_TIME_S, ExchangeError
 from instrument.signals import LANDMARK_PARTS, PART_SHAPES, FloatArray, LandmarkSequence
 from instrument.takes import TakesError, WholeTake, check_layout, checked_targets
@@ -52,7 +53,7 @@ def write_npz(path: Path, takes: Callable[[], Iterable[WholeTake]], decimals: in
                     put(f"{number}.{part}", array if decimals is None else array.round(decimals))
 
 
-def read_npz(path: Path, _outputs: Sequence[str]) -> list[WholeTake]:
+def read_npz(path: Path, _hints: Hints) -> list[WholeTake]:
     """The takes in that file."""
     try:
         with zipfile.ZipFile(path) as archive:

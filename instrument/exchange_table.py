@@ -303,13 +303,17 @@ def plain_takes(rows: Iterable[PlainRow], columns: Sequence[str], created_at: st
     return takes
 
 
-def labels_of(cells: Sequence[str]) -> list[Target]:
-    """Labels as class names; as values if all are numbers and some are not whole."""
+def labels_of(cells: Sequence[str], kind: str | None = None) -> list[Target]:
+    """Labels as class names, or as values if the output of that kind is continuous.
+
+    Where no kind is known they are values if all are numbers and some are not whole.
+    """
     if all(NUMBER.fullmatch(cell) for cell in cells):
         numbers = [float(cell) for cell in cells]
-        if all(abs(number) < 1e15 and number == int(number) for number in numbers):
+        is_whole = all(abs(number) < 1e15 and number == int(number) for number in numbers)
+        if is_whole and kind != "continuous":
             return [str(int(number)) for number in numbers]
-        if all(map(math.isfinite, numbers)):
+        if kind in (None, "continuous") and all(map(math.isfinite, numbers)):
             return list(numbers)
     return list(cells)
 

@@ -3,7 +3,6 @@
 Each becomes what training learns from: a patch, one of its outputs, and a dataset.
 """
 
-import csv
 import tempfile
 from collections.abc import Iterator
 from itertools import groupby
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.exchange import read_takes
+from instrument.exchange_plain import Hints, label_cells, label_columns, plain_table, read_rows
 from instrument.exchange_table import ExchangeError
 from instrument.features import extract, feature_columns, feature_names
 from instrument.models.fitting import Examples, TrainingError
@@ -35,9 +35,9 @@ class ScoredError(Exception):
 def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str | None = None) -> list[Scorable]:
     """The outputs of a project, or the labels of a file.
 
-    `label_column` counts from 1; by default labels are in the first column if that holds words,
-    else in the last. `landmarks` says that a table's other columns are body points: `pose` (33)
-    or `hand` (21), each x and y, with z and visibility if there. Raises ScoredError.
+    `label_column` counts from 1; by default labels are in the column that a header names `label`, `class`, `target`
+    or `output`, else in one that holds words, else in the last. `landmarks` says that a table's other columns are
+    body points: `pose` (33) or `hand` (21), each x and y, with z and visibility if there. Raises ScoredError.
     """
     try:
         if path.is_dir():
@@ -45,7 +45,7 @@ def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str
         if path.suffix.lower() in (".csv", ".txt", ".tsv") and not _is_ours(path):
             return [_of_table(path, label_column, landmarks)]
         return _of_takes(path)
-    except (OSError, UnicodeDecodeError, PatchError, TakesError, ExchangeError, TrainingError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, PatchError, TakesError, ExchangeError, TrainingError) as error:
         raise ScoredError(str(error)) from error
 
 
@@ -55,28 +55,24 @@ def _is_ours(path: Path) -> bool:
 
 
 def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Scorable:
+    hints = Hints(label_column=label_column)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(1 << 20)
-        file.seek(0)
-        delimiter = "," if "," in line else max(";\t ", key=line.count)
-        rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
-    if not rows or len(rows[0]) < 2:
+        table = plain_table(path, read_rows(path, file), hints)
+    if table.width < 2 or not table.rows:
         raise ScoredError(f"{path}: no table; wanted: rows of numbers and a label")
-    width = len(rows[0])
-    body = rows[1:] if len(rows) > 1 and _is_header(rows) else rows
-    if label_column is None:
-        label_column = width if body and _is_number(body[0][0]) else 1
-    if not 1 <= label_column <= width:
-        raise ScoredError(f"{path}: label column {label_column}; allowed: 1..{width}")
-    labels, table = [], []
-    first_line = 1 + len(rows) - len(body)
-    for line_number, row in enumerate(body, start=first_line):
-        if len(row) != width:
-            raise ScoredError(f"{path}, line {line_number}: {len(row)} columns; allowed: {width}, as in the first line")
-        labels.append(row[label_column - 1].strip())
-        table.append(row[: label_column - 1] + row[label_column:])
+    label, *others = label_columns(table, hints, is_guessed=True)
+    if others:
+        named = ", ".join(f"{column + 1} ({table.names[column]})" for column in (label, *others))
+        raise ScoredError(f"{path}: any of the columns {named} could be the labels; say which with --label-column N")
+    labels = label_cells(table, label)
+    if label_column is None and len(set(labels)) > max(2, len(labels) / 2):
+        name = f" ({table.names[label]})" if table.names else ""
+        raise ScoredError(
+            f"{path}: column {label + 1}{name} holds {len(set(labels))} different labels in {len(labels)} rows, "
+            "too many to be classes; say which column holds the labels with --label-column N"
+        )
     try:
-        numbers = np.array(table, dtype=np.float32)
+        numbers = np.array([cells[:label] + cells[label + 1 :] for _, cells in table.rows], dtype=np.float32)
     except ValueError as error:
         raise ScoredError(f"{path}: a cell that is no number ({error}); is the label in another column?") from None
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(numbers).all(axis=1))
@@ -188,16 +184,3 @@ def _has(landmarks: LandmarkSequence, part: str) -> bool:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
-
-
-def _is_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names columns: it has words where the second has numbers."""
-    return any(not _is_number(one) and _is_number(other) for one, other in zip(rows[0], rows[1], strict=False))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

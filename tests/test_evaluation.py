@@ -83,6 +83,26 @@ def test_what_cannot_be_scored_is_said(tmp_path: Path, options: list[str], said:
     assert said in result.output
 
 
+@pytest.mark.parametrize("labels", [("0", "1", "2"), ("1.5", "2.5", "3.5"), ("up", "down", "rest")])
+def test_a_header_tells_which_column_holds_the_labels(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("x,Class,y\n" + "".join(f"{row}.5,{labels[row % 3]},{row}.25\n" for row in range(60)))
+    ((_, _, dataset),) = read_scorable(path)
+    assert dataset.classes == labels
+    assert dataset.examples.values.shape == (60, 2)
+
+
+def test_columns_that_can_hardly_be_labels_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("".join(f"{row % 3},{row}.5\n" for row in range(60)))
+    with pytest.raises(ScoredError, match=r"column 2 holds 60 different labels in 60 rows.* --label-column N"):
+        read_scorable(path)
+    assert read_scorable(path, label_column=1)[0][2].classes == ("0", "1", "2")
+    path.write_text("label,x,class\n" + "".join(f"{row % 3},{row}.5,{row % 2}\n" for row in range(60)))
+    with pytest.raises(ScoredError, match=r"columns 1 \(label\), 3 \(class\) could be the labels"):
+        read_scorable(path)
+
+
 def test_rows_with_missing_numbers_are_left_out_and_counted(tmp_path: Path) -> None:
     path = table(tmp_path)
     path.write_text(path.read_text() + "up,nan,1,2,3\n")

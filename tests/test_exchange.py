@@ -232,10 +232,11 @@ WRONG_CSV = {
     "take,time_s,target:a\n1,0,x\n": "a take without landmarks",
     "take,time_s,pose.nose.x\n1,0,'0.1\n1,0,\"0.1\n": "line",
     "take,time_s,source,pose.nose.x\n1,0," + "x" * 200_000 + ",0.1\n": "line 2: field larger than field limit",
-    "a,b,c\n1,2,3\n": "no column of labels; allowed: one named label, class",
+    "a,b,c\n1,2,3\n": "no column of labels among a, b, c; allowed: a first line that names the columns",
     "1,2,up\n1,up\n": "line 2: 2 cells; allowed: 3",
     "1,2,up\n1,x,up\n": "line 2, column 'number.2': 'x'",
-    "1,2,up\n1,2,\n": "line 2, column 'output': an empty cell",
+    "1,2,up\n1,2,\n": "line 2, column '3': an empty cell",
+    "0,0.1,0.2\n1,0.3,0.4\n": "line 1: no names of columns; allowed: a first line that names",
 }
 
 
@@ -274,6 +275,32 @@ def test_outputs_name_the_labels_of_a_plain_table(tmp_path):
     path = tmp_path / "plain.csv"
     path.write_text("x,y,genre\n1,2,1\n3,4,2\n")
     assert [take.targets for take in read_takes(path, outputs=["genre"])] == [{"genre": "1"}, {"genre": "2"}]
+
+
+def test_a_column_of_words_holds_the_labels_wherever_it_is(tmp_path):
+    path = tmp_path / "plain.csv"
+    for text in ("up,0.1,0.2\ndown,0.3,0.4\n", "name,x,y\nup,0.1,0.2\ndown,0.3,0.4\n"):
+        path.write_text(text)
+        takes = read_takes(path)
+        assert [list(take.targets.values()) for take in takes] == [["up"], ["down"]]
+        assert [take.landmarks.numbers.shape for take in takes] == [(1, 2), (1, 2)]
+
+
+def test_a_label_column_given_by_number_is_learned(tmp_path):
+    path = tmp_path / "plain.csv"
+    path.write_text("0,0.1,0.2\n1,0.3,0.4\n")
+    assert [take.targets for take in read_takes(path, label_column=1)] == [{"output": "0"}, {"output": "1"}]
+    with pytest.raises(ExchangeError, match=r"label column 4; allowed: 1\.\.3"):
+        read_takes(path, label_column=4)
+
+
+def test_what_the_patch_has_names_the_labels_and_says_what_they_are(tmp_path):
+    path = tmp_path / "plain.csv"
+    path.write_text("x,pos,tilt\n0,1.5,1\n1,2.5,0\n")
+    takes = read_takes(path, kinds={"pos": "class", "tilt": "continuous"})
+    assert [take.targets for take in takes] == [{"pos": "1.5", "tilt": 1.0}, {"pos": "2.5", "tilt": 0.0}]
+    path.write_text("up,0.1,0.2\n")
+    assert read_takes(path, kinds={"pos": "class"})[0].targets == {"pos": "up"}
 
 
 # ARFF
