@@ -2,19 +2,22 @@
 
 import dataclasses
 import json
-import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from instrument import __version__
 from instrument.project import Project
 from instrument.protocol import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from instrument.takes import WholeTake
 
 app = typer.Typer(
     help="A musical instrument played with the body: show it each gesture a few times, let it learn, play. "
@@ -40,6 +43,14 @@ ProjectArgument = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that are there already.")]
 PortOption = Annotated[
     int, typer.Option("--port", metavar="PORT", help="The port that instrument listens on.", min=1, max=65535)
+]
+LabelColumnOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Which column of a table holds the labels; 1 is the first. Without it: the one so named, or with words.",
+        min=1,
+    ),
 ]
 JsonFileOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures into this file.")
@@ -353,24 +364,34 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .npz or .arff file with takes.")],
     project: ProjectArgument = None,
+    label_column: LabelColumnOption = None,
     port: PortOption = DEFAULT_PORT,
 ) -> None:
     """Add the takes of a file to a project, also while it is being played. `undo` takes them out again."""
-    from instrument.exchange import ExchangeError, import_takes, read_takes
+    from instrument.exchange import NO_TAKES, ExchangeError, read_takes
+    from instrument.imported import not_learned
+    from instrument.patch import PatchError, read_patch
     from instrument.projects import ProjectError, find_project
     from instrument.takes import TakesBusyError, TakesError, TakeStore
 
     try:
         found = find_project(project)
+        patch = read_patch(found.patch_file)
+        takes = read_takes(file, label_column=label_column, kinds={one.name: one.kind for one in patch.outputs})
+        if not takes:
+            _fail(f"{file}: {NO_TAKES}")
+        with TakeStore.open(found.takes_file, readonly=True) as store:
+            notes = not_learned(patch, store.takes(kind="take"), takes)
         try:
             with TakeStore.open(found.takes_file) as store:
-                count = len(import_takes(store, file))
+                count = len(store.add(takes, f"import {file.name}"))
         except TakesBusyError:
-            read_takes(file)  # what is wrong with it is said here, by the name it has here
-            count = _import_while_playing(file, found, port)
-    except (ProjectError, TakesError, ExchangeError, OSError) as error:
+            count = _import_while_playing(takes, file.name, found, port)
+    except (ProjectError, PatchError, TakesError, ExchangeError, OSError) as error:
         _fail(error)
     typer.echo(f"{count} takes added to {found.folder}")
+    for note in notes:
+        typer.echo(f"note: {note}")
 
 
 @app.command()
@@ -381,7 +402,7 @@ def rehearse(
     port: PortOption = DEFAULT_PORT,
 ) -> None:
     """Set how strict a project's class outputs are from a recording in which nothing is meant."""
-    from instrument.exchange import ExchangeError, export_takes
+    from instrument.exchange import ExchangeError
     from instrument.models.fitting import TrainingError
     from instrument.models.trained import ModelError, load_model
     from instrument.patch import PatchError, read_patch
@@ -401,13 +422,8 @@ def rehearse(
                 store.add(takes, f"rehearsal {file.name}")
             train_project(found.folder, cache=FeatureCache())
         except TakesBusyError:
-            with tempfile.TemporaryDirectory() as folder:
-                whole = Path(folder) / "rehearsal.npz"
-                with TakeStore.open(Path(folder) / "takes.sqlite") as store:
-                    store.add(takes, file.name)
-                    export_takes(store, whole)
-                _import_while_playing(whole, found, port)
-                _train_while_playing(port)
+            _import_while_playing(takes, "rehearsal.npz", found, port)
+            _train_while_playing(port)
         files = [found.model_file(one.name) for one in patch.outputs if one.kind == "class"]
         models = [load_model(file) for file in files if file.exists()]
     except (
@@ -441,9 +457,10 @@ def _train_while_playing(port: int) -> None:
             _fail(error)
 
 
-def _import_while_playing(file: Path, project: Project, port: int) -> int:
-    """Has the instrument that plays the project, and alone may write its takes, import the file."""
+def _import_while_playing(takes: Sequence["WholeTake"], name: str, project: Project, port: int) -> int:
+    """Has the instrument that plays the project, and alone may write its takes, import them by that name."""
     from instrument.client import Client, CommandFailed, NoAnswer
+    from instrument.exchange import write_takes
 
     reason = f"{project.folder} is being played by another instrument; give its port with --port"
     with Client(port=port) as client:
@@ -452,10 +469,8 @@ def _import_while_playing(file: Path, project: Project, port: int) -> int:
             if Path(played).resolve() != project.folder.resolve():
                 _fail(reason)
             with tempfile.TemporaryDirectory(prefix=".import-", dir=project.folder) as inbox:
-                shutil.copy(file, inbox)
-                return int(
-                    client.ask("/instrument/takes/import", f"{Path(inbox).name}/{file.name}", timeout_s=300.0)[0]
-                )
+                write_takes(takes, Path(inbox) / name)
+                return int(client.ask("/instrument/takes/import", f"{Path(inbox).name}/{name}", timeout_s=300.0)[0])
         except NoAnswer:
             _fail(reason, NO_ANSWER)
         except CommandFailed as error:
@@ -532,14 +547,7 @@ def evaluate(
     path: Annotated[
         Path, typer.Argument(metavar="FILE|PROJECT", help="A table (CSV), a file of takes, or a project's folder.")
     ],
-    label_column: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Which column of a table holds the labels; 1 is the first. Default: the first or last.",
-            min=1,
-        ),
-    ] = None,
+    label_column: LabelColumnOption = None,
     landmarks: Annotated[
         str | None,
         typer.Option(metavar="KIND", help="A table's numbers are body points, x y or x y z: pose (33) or hand (21)."),

@@ -81,7 +81,7 @@ def coach(
             advice += found
         else:
             scores, found = _score_values(output, thin, is_cancelled)
-            advice += found or _values(output, dataset)
+            advice += found or [one for one in _values(output, dataset) if one.kind != "ready" or not advice]
     except EvaluationError as error:
         scores = {"not_scored": str(error)}
     accuracy = scores.get("by_take", {}).get("accuracy")

@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from instrument import __version__
 from instrument.assets import AssetError
-from instrument.exchange import export_takes, read_takes
+from instrument.exchange import NO_TAKES, export_takes, read_takes
 from instrument.midi import is_channel_message
 from instrument.midi_in import plain_port
 from instrument.model_map import answer as map_answer
@@ -605,11 +606,15 @@ class Commands:
             if (error := read.exception()) is not None:
                 self.fail(call, str(error))
                 return
+            if not read.result():
+                self.fail(call, f"{path}: {NO_TAKES}")
+                return
             self._call = call
             self._edit(lambda store: store.add(read.result(), f"import {path.name}"), lambda takes: [len(takes)])
 
         # Reading a large file takes a while, and must not keep what is recorded meanwhile from the disk.
-        self._engine.after(self._engine.clerk.submit(read_takes, path), add)
+        kinds = {output.name: output.kind for output in self._engine.patch.outputs}
+        self._engine.after(self._engine.clerk.submit(partial(read_takes, path, kinds=kinds)), add)
         return LATER
 
     def undo(self) -> Answer:

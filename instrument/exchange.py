@@ -16,7 +16,9 @@ from instrument.exchange_plain import Hints
 from instrument.exchange_table import ExchangeError as ExchangeError
 from instrument.takes import TakesError, TakeStore, WholeTake
 
-FORMATS = ("csv", "npz", "arff")
+_WRITERS = {"csv": write_csv, "npz": write_npz, "arff": write_arff}
+FORMATS = tuple(_WRITERS)
+NO_TAKES = "no takes in it; wanted: a first line that names the columns, and a line for every frame"
 MAX_BYTES = 1 << 30
 """Larger files are not read."""
 
@@ -34,12 +36,17 @@ def export_takes(
     The format is that of the name's ending unless given. Numbers are exact unless rounded to
     `decimals` places.
     """
-    write = {"csv": write_csv, "npz": write_npz, "arff": write_arff}[_format_of(path, file_format)]
+    write = _WRITERS[_format_of(path, file_format)]
     with store.snapshot():
         numbers = [take.id for take in store.takes()] if take_ids is None else take_ids
         with _replacing(path) as part:
             write(part, lambda: (store.whole(number) for number in numbers), decimals)
     return len(numbers)
+
+
+def write_takes(takes: Sequence[WholeTake], path: Path) -> None:
+    """Writes those takes into that file, whose ending chooses the format."""
+    _WRITERS[_format_of(path, None)](path, lambda: takes, None)
 
 
 def import_takes(

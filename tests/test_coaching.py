@@ -162,6 +162,17 @@ def test_takes_that_lack_numbers_are_told_as_such() -> None:
     assert found["text"] == "take 1: all numbers came in 60% of its frames only; record it again while they all arrive"
 
 
+def test_values_are_not_ready_beside_takes_to_be_mended() -> None:
+    values = dataset(*[("low", 0.0), ("high", 8.0)] * 3)
+    shown = np.repeat(np.tile([0.0, 1.0], 3), 20).astype(np.float32)
+    values = dataclasses.replace(
+        values, classes=(), examples=dataclasses.replace(values.examples, targets=shown, class_count=0)
+    )
+    bad = dataclasses.replace(take(7, tracked=0.5), targets={"lift": 1.0})
+    assert coach(LIFT, LIFT.outputs[0], values, [])["is_ready"]
+    assert [one["kind"] for one in coach(LIFT, LIFT.outputs[0], values, [bad])["advice"]] == ["tracking"]
+
+
 def test_classes_that_collide_come_with_the_take_of_each_that_is_mistaken_most() -> None:
     found = advice(dataset(*APART, ("left", 3.0)))["collision"]
     assert found["evidence"]["takes"][0] == 7
