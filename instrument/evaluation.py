@@ -31,6 +31,7 @@ _SEEN = 0.7
 _FOLDS = 5
 _CURVE = (0.25, 0.5, 1.0)
 _CURVE_RUNS = 3
+_MOST_NAMED = 5
 
 
 class EvaluationError(Exception):
@@ -263,6 +264,11 @@ def evaluate(
         beside = {"split": other, "accuracy": _mean(_scores(patch, output, dataset, other, 0, seed, min(runs, 3)))}
     curve = learning_curve(patch, output, dataset, kind, seed=seed, few=few)
     features = with_features_that_help(dataset, output).feature_names
+    recall = {
+        name: one if row.any() else None
+        for name, one, row in zip(dataset.classes, recalls(counts), counts, strict=True)
+    }
+    untested = [name for name, one in recall.items() if one is None]
     return {
         "output": output.name,
         "examples": len(dataset.examples),
@@ -286,14 +292,21 @@ def evaluate(
         "accuracy": float(np.mean(accuracies)),
         "deviation": float(np.std(accuracies)),
         "worst": min(accuracies),
-        "recall": dict(zip(dataset.classes, recalls(counts), strict=True)),
+        "recall": recall,
         "confusion": counts.tolist(),
         "beside": beside,
         "warning": FLATTERY if kind == "frames" else None,
         "learning_curve": [{"examples": number, "accuracy": accuracy} for number, accuracy in curve],
         "train_ms": 1000 * float(np.median([one.seconds for one in scores])),
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *([_never_tested(untested, len(dataset.classes))] if untested else [])],
     }
+
+
+def _never_tested(names: Sequence[str], count: int) -> str:
+    shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+    return (
+        f"{len(names)} of {count} classes never tested, for want of examples to hold out: {shown}; record more of these"
+    )
 
 
 def evaluate_values(output: Output, dataset: Dataset, *, kind: str, seed: int = 0) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from instrument.exchange_csv import read_csv, write_csv
 from instrument.exchange_npz import read_npz, write_npz
 from instrument.exchange_plain import Hints
 from instrument.exchange_table import ExchangeError as ExchangeError
+from instrument.exchange_table import not_text
 from instrument.takes import TakesError, TakeStore, WholeTake
 
 _WRITERS = {"csv": write_csv, "npz": write_npz, "arff": write_arff}
@@ -80,7 +81,7 @@ def read_takes(
     except (OSError, TakesError) as error:
         raise ExchangeError(f"{path}: cannot be read: {error}") from error
     except UnicodeDecodeError as error:
-        raise ExchangeError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        raise not_text(path, error) from None
 
 
 def _format_of(path: Path, file_format: str | None) -> str:

@@ -45,6 +45,11 @@ class ExchangeError(Exception):
     """A file that cannot be written or read; its text says where, what came and what is allowed."""
 
 
+def not_text(path: Path, error: UnicodeDecodeError) -> ExchangeError:
+    """What is said of a file that should be text, and is none."""
+    return ExchangeError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as text in UTF-8")
+
+
 def part_columns(part: str, number_count: int) -> list[str]:
     """The name of each float of that part: `pose.left_wrist.x`, `number.1`."""
     if part == "numbers":

@@ -307,10 +307,11 @@ def evaluation_text(result: dict[str, Any]) -> str:
         for name, row in zip(classes, result["confusion"], strict=True):
             cells = "  ".join(str(count).rjust(size) for count, size in zip(row, columns, strict=True))
             recall = result["recall"][name]
-            lines.append(f"  {name.rjust(width)} {'-' if recall is None else f'{recall:.1%}':>8}  {cells}")
+            told = "untested" if recall is None else f"{recall:8.1%}"
+            lines.append(f"  {name.rjust(width)} {told}  {cells}")
     else:
-        told = [item for item in result["recall"].items() if item[1] is not None]
-        worst = sorted(told, key=lambda item: item[1])[:12]
+        tested = [(name, recall) for name, recall in result["recall"].items() if recall is not None]
+        worst = sorted(tested, key=lambda item: item[1])[:12]
         lines += [f"  {name} {recall:.1%}" for name, recall in worst]
     return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
 

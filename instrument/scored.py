@@ -4,7 +4,7 @@ Each becomes what training learns from: a patch, one of its outputs, and a datas
 """
 
 import tempfile
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from instrument.exchange import read_takes
 from instrument.exchange_plain import Hints, label_cells, label_columns, plain_table, read_rows
-from instrument.exchange_table import ExchangeError
+from instrument.exchange_table import ExchangeError, not_text
 from instrument.features import extract, feature_columns, feature_names
 from instrument.models.fitting import Examples, TrainingError
 from instrument.patch import Output, Patch, PatchError, parse_patch, read_patch
@@ -45,7 +45,9 @@ def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str
         if path.suffix.lower() in (".csv", ".txt", ".tsv") and not _is_ours(path):
             return [_of_table(path, label_column, landmarks)]
         return _of_takes(path)
-    except (OSError, UnicodeDecodeError, PatchError, TakesError, ExchangeError, TrainingError) as error:
+    except UnicodeDecodeError as error:
+        raise ScoredError(str(not_text(path, error))) from error
+    except (OSError, PatchError, TakesError, ExchangeError, TrainingError) as error:
         raise ScoredError(str(error)) from error
 
 
@@ -141,23 +143,31 @@ def _sequence(path: Path, numbers: FloatArray, landmarks: str | None) -> Landmar
 def _of_project(project: Project) -> list[Scorable]:
     patch = read_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
-        return list(_outputs(patch, store, project.folder))
+        return _outputs(patch, store, project.folder)
 
 
-def _outputs(patch: Patch, store: TakeStore, path: Path) -> Iterator[Scorable]:
+def _outputs(patch: Patch, store: TakeStore, path: Path) -> list[Scorable]:
+    """What each output learns from; what is said of those left out stands with the last."""
     takes = store.takes(kind="take")
     patch = with_inputs_of(patch, takes)
-    cache, reasons, is_any = FeatureCache(), [], False
+    cache = FeatureCache()
+    found: list[Scorable] = []
+    left_out = []
     for output in patch.outputs:
-        if output.kind not in ("class", "continuous"):
+        if output.kind == "trigger":
+            left_out.append(
+                f"output '{output.name}' is a trigger, and movements are not scored here; "
+                "play the project, and `instrument status` gives its score"
+            )
             continue
         try:
-            yield patch, output, gather(patch, output, takes, store, cache)
-            is_any = True
+            found.append((patch, output, gather(patch, output, takes, store, cache)))
         except TrainingError as error:
-            reasons.append(f"output '{output.name}': {error}")
-    if not is_any:
-        raise ScoredError(f"{path}: {'; '.join(reasons) or 'no output that learns classes or values'}")
+            left_out.append(f"output '{output.name}': {error}")
+    if not found:
+        raise ScoredError(f"{path}: {'; '.join(left_out) or 'no output that learns classes or values'}")
+    *others, (_, output, dataset) = found
+    return [*others, (patch, output, replace(dataset, notes=(*dataset.notes, *left_out)))]
 
 
 def _of_takes(path: Path) -> list[Scorable]:
@@ -175,7 +185,7 @@ def _of_takes(path: Path) -> list[Scorable]:
         TakeStore.open(Path(folder) / "takes.sqlite") as store,
     ):
         store.add(takes, "evaluate")
-        return list(_outputs(parse_patch(text, path), store, path))
+        return _outputs(parse_patch(text, path), store, path)
 
 
 def _has(landmarks: LandmarkSequence, part: str) -> bool:

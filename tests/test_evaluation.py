@@ -120,7 +120,31 @@ def test_a_class_with_a_single_example_has_no_recall(tmp_path: Path, others: Ite
     said = CliRunner().invoke(app, ["evaluate", str(path), "--runs", "2"])
     assert said.exit_code == 0
     lines = [line.split() for line in said.output.splitlines() if line.strip().startswith("once")]
-    assert [line[:2] for line in lines] == ([] if others else [["once", "-"]])
+    assert [line[:2] for line in lines] == ([] if others else [["once", "untested"]])
+
+
+def test_a_class_that_was_never_tested_is_said_to_be(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    path.write_text(path.read_text() + "rare,9,9,9,9\n")
+    assert scored(path)["recall"]["rare"] is None  # type: ignore[index]
+    said = CliRunner().invoke(app, ["evaluate", str(path), "--runs", "2"]).output
+    assert "rare untested" in said
+    assert "note: 1 of 3 classes never tested, for want of examples to hold out: rare; record more of these" in said
+
+
+def test_a_row_without_a_label_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    path.write_text(path.read_text() + ",1,2,3,4\n")
+    with pytest.raises(ScoredError, match="line 121, column '1': an empty cell; allowed: a label in every line"):
+        read_scorable(path)
+
+
+@pytest.mark.parametrize("content", ["x,y,label\n1,2,up\n".encode("utf-16"), bytes(range(256))])
+def test_a_file_that_is_no_text_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(ScoredError, match=r"table\.csv: not UTF-8 text .*; save it as text in UTF-8"):
+        read_scorable(path)
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:
@@ -285,3 +309,19 @@ def test_a_take_whose_class_changes_is_not_split(few: int) -> None:
         assert not set(takes[is_seen].tolist()) & set(takes[is_held].tolist())
         assert np.bincount(targets[is_seen]).tolist() == ([few] * 2 if few else [20, 20])
         assert is_held.sum() == 20
+
+
+def test_outputs_that_are_not_scored_are_said(tmp_path: Path) -> None:
+    (tmp_path / "patch.toml").write_text(NUMBERS_PATCH + '[[output]]\nname = "swing"\nkind = "trigger"\n')
+    landmarks = LandmarkSequence(
+        times_s=np.arange(10) / 30, aspect=np.ones(10, dtype=np.float32), numbers=np.zeros((10, 2), dtype=np.float32)
+    )
+    takes = [
+        WholeTake(created_at="", source="", targets={"side": side}, landmarks=landmarks)
+        for side in ("left", "right") * 2
+    ]
+    with TakeStore.open(tmp_path / "takes.sqlite") as store:
+        store.add(takes, "test")
+    notes = " ".join(scored(tmp_path)["notes"])  # type: ignore[arg-type]
+    assert "output 'amount': no takes to learn from" in notes
+    assert "output 'swing' is a trigger, and movements are not scored here; play the project, and `instrument" in notes
