@@ -15,6 +15,7 @@ import typer
 from instrument import __version__
 from instrument.project import Project
 from instrument.protocol import DEFAULT_PORT
+from instrument.words import counted
 
 if TYPE_CHECKING:
     from instrument.takes import WholeTake
@@ -223,7 +224,8 @@ def new(
     except (ProjectError, TakesError, OSError) as error:
         _fail(error)
     typer.echo(
-        f"{project.folder} is made, with {count} takes. Edit its patch.toml; play it with: instrument play {name}"
+        f"{project.folder} is made, with {counted(count, 'take')}. Edit its patch.toml; "
+        f"play it with: instrument play {name}"
     )
 
 
@@ -357,7 +359,7 @@ def export(
             count = export_takes(store, file)
     except (ProjectError, TakesError, ExchangeError, OSError) as error:
         _fail(error)
-    typer.echo(f"{file}: {count} takes")
+    typer.echo(f"{file}: {counted(count, 'take')}")
 
 
 @app.command("import")
@@ -389,7 +391,7 @@ def import_(
             count = _import_while_playing(takes, file.name, found, port)
     except (ProjectError, PatchError, TakesError, ExchangeError, OSError) as error:
         _fail(error)
-    typer.echo(f"{count} takes added to {found.folder}")
+    typer.echo(f"{counted(count, 'take')} added to {found.folder}")
     for note in notes:
         typer.echo(f"note: {note}")
 
@@ -545,7 +547,11 @@ def script(
 @app.command()
 def evaluate(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|PROJECT", help="A table (CSV), a file of takes, or a project's folder.")
+        Path,
+        typer.Argument(
+            metavar="FILE|PROJECT",
+            help="A table (CSV), a file of takes, a project's folder, or the name of a ready-made patch.",
+        ),
     ],
     label_column: LabelColumnOption = None,
     landmarks: Annotated[
@@ -579,6 +585,7 @@ def evaluate(
     from instrument.evaluation import evaluate as score
     from instrument.models.fitting import TrainingError
     from instrument.models.learner_names import CLASS_LEARNERS, CONTINUOUS_LEARNERS, NETWORK
+    from instrument.projects import patch_names, ready_made_project
     from instrument.report import evaluation_text
     from instrument.scored import LANDMARKS, ScoredError, read_scorable
 
@@ -590,8 +597,12 @@ def evaluate(
     for name, value, allowed in choices:
         if value is not None and value not in allowed:
             _fail(f"{name} is '{value}'; allowed: {', '.join(allowed)}", exit_code=2)
+    if not path.exists() and str(path) in patch_names():
+        path = ready_made_project(str(path)).folder
     if not path.exists():
-        _fail(f"{path}: no such file or folder")
+        _fail(
+            f"{path}: no such file or folder; give one, or the name of a ready-made patch: {', '.join(patch_names())}"
+        )
     results = []
     try:
         for patch, output, dataset in read_scorable(path, label_column=label_column, landmarks=landmarks):

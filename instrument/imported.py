@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
 from instrument.takes import Take, WholeTake
+from instrument.words import counted
 
 _PARTS = (
     ("pose", POSE_FEATURES, "pose landmarks"),
@@ -29,8 +30,8 @@ def _reasons(patch: Patch, number_count: int, take: WholeTake) -> Iterator[str]:
     if patch.listen.is_numbers and numbers is not None:
         if number_count and numbers.shape[1] != number_count:
             yield (
-                f"{numbers.shape[1]} numbers a frame, where this project has {number_count}, and it can learn from one "
-                "or the other only; set `inputs` under [listen] in patch.toml to the one that is meant"
+                f"{counted(numbers.shape[1], 'number')} a frame, where this project has {number_count}, and it can "
+                "learn from one or the other only; set `inputs` under [listen] in patch.toml to the one that is meant"
             )
         if not take.landmarks.is_tracked.all():
             yield "numbers are missing in some frames, which teach nothing; fill them in and import the file again"

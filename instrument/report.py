@@ -10,7 +10,8 @@ from typing import Any
 
 from instrument.health import COUNTED
 from instrument.patch import NO_CLASS
-from instrument.takes import Take
+from instrument.takes import Take, target_text
+from instrument.words import counted
 
 _LETTERS = string.ascii_lowercase
 _ACROSS, _UP = 2, 4
@@ -130,7 +131,7 @@ def training_text(summary: dict[str, Any]) -> str:
     """What came of a training: for each output what it learned from, how well, and what to know."""
     lines = [f"trained in {summary['seconds']:.2f} s"]
     for name, one in summary["outputs"].items():
-        learned = f"{one.get('examples', '?')} examples in {one.get('takes', '?')} takes"
+        learned = f"{counted(one.get('examples', 0), 'example')} in {counted(one.get('takes', 0), 'take')}"
         score = ""
         if validation := one.get("validation"):
             value = validation["score"]
@@ -149,7 +150,7 @@ def takes_text(rows: Sequence[dict[str, Any]]) -> str:
         return "no takes yet"
     lines = ["  take  frames  seconds  tracked  teaches"]
     for row in rows:
-        targets = ", ".join(f"{name} = {target}" for name, target in row["targets"].items()) or row["kind"]
+        targets = ", ".join(f"{name} = {target_text(target)}" for name, target in row["targets"].items()) or row["kind"]
         lines.append(f"{row['id']:6d}  {row['frames']:6d}  {row['seconds']:7.2f}  {row['tracked']:7.0%}  {targets}")
     return "\n".join(lines)
 
@@ -171,7 +172,7 @@ def run_through_text(found: dict[str, Any]) -> str:
                 lines.append(f"{output['name']}, {which}: {shown}")
             else:
                 count = one["triggers"]
-                lines.append(f"{output['name']}, {which}: {count} triggers, {count / minutes:.1f} a minute")
+                lines.append(f"{output['name']}, {which}: {counted(count, 'trigger')}, {count / minutes:.1f} a minute")
                 lines += [
                     f"  {start:8.2f} .. {end:.2f} s  {name}"
                     for start, end, name in one["spans"]
@@ -259,8 +260,8 @@ def map_text(described: str, _: bytes, examples: bytes, regions: bytes) -> str:
     meaning = ", ".join(f"{sign(one)} {name}" for one, name in enumerate(classes)) or f"0 is {low:g}, 9 is {high:g}"
     lines.append(f"{found['output']}: {meaning}")
     lines.append(
-        f"{found['examples']} examples of {len(found['takes'])} takes; what is said at a place is what the model says "
-        f"of {found['agreement']:.0%} of the examples there"
+        f"{found['examples']} examples of {counted(len(found['takes']), 'take')}; "
+        f"what is said at a place is what the model says of {found['agreement']:.0%} of the examples there"
     )
     if taken := [f"{take} ({count} frames)" for take, count in wrong.items() if count]:
         lines.append(f"taken for something else: take {', '.join(taken)}")
@@ -322,7 +323,10 @@ def _values_text(result: dict[str, Any]) -> str:
     beside = result["beside"]
     worst = ", ".join(f"take {one['take']}: {one['rmse']:.3g}" for one in result["worst_takes"])
     lines = [
-        f"{result['output']}: {result['examples']} examples in {result['takes']} takes, values {low:g}..{high:g}",
+        (
+            f"{result['output']}: {result['examples']} examples in {counted(result['takes'], 'take')}, "
+            f"values {low:g}..{high:g}"
+        ),
         (
             f"  {result['rmse']:.3g} off (root mean square) with {result['split']} held out, "
             f"{result['train_ms']:.0f} ms to train; always saying the mean is {result['rmse_of_the_mean']:.3g} off"

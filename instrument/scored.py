@@ -21,6 +21,7 @@ from instrument.project import Project
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.takes import TakesError, TakeStore
 from instrument.training import Dataset, FeatureCache, gather, with_inputs_of
+from instrument.words import counted
 
 LANDMARKS = ("pose", "hand")
 _COORDINATES = {"pose": (33, (2, 3, 4)), "hand": (21, (2, 3))}
@@ -78,7 +79,7 @@ def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Sc
     except ValueError as error:
         raise ScoredError(f"{path}: a cell that is no number ({error}); is the label in another column?") from None
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(numbers).all(axis=1))
-    notes = () if finite.all() else (f"{(~finite).sum()} rows with missing numbers were left out",)
+    notes = () if finite.all() else (f"{counted(int((~finite).sum()), 'row')} with missing numbers left out",)
     kept = [label for label, is_kept in zip(labels, finite.tolist(), strict=True) if is_kept]
     return dataset_of(path, numbers[finite], kept, landmarks, notes)
 
@@ -89,7 +90,7 @@ def dataset_of(
     """What those rows of numbers (N, inputs) and their labels teach; `path` is named in messages."""
     classes = tuple(dict.fromkeys(labels))
     if len(classes) < 2:
-        raise ScoredError(f"{path}: {len(classes)} classes; at least 2 can be told apart")
+        raise ScoredError(f"{path}: {counted(len(classes), 'class')}; at least 2 can be told apart")
     listen = {"pose": 'track = ["pose"]', "hand": 'track = ["hands"]'}.get(
         landmarks or "", f'source = "osc"\ninputs = {numbers.shape[1]}'
     )

@@ -150,6 +150,15 @@ def checked_targets(targets: Mapping[str, Target]) -> dict[str, Target]:
     return checked
 
 
+def target_text(target: Target) -> str:
+    """A class name, or a value as the shortest text that is the same in 32 bits, as values come over OSC."""
+    if isinstance(target, str):
+        return target
+    with np.errstate(over="ignore"):
+        short = np.float32(target)
+    return str(short) if np.isfinite(short) else str(target)
+
+
 def _is_name(value: object) -> bool:
     """Whether it is a text that is not empty and can be stored: a lone surrogate cannot."""
     return isinstance(value, str) and value != "" and value == _storable(value)
@@ -718,7 +727,9 @@ def _json(value: object) -> str:
 
 
 def _in_words(targets: Mapping[str, Target | None]) -> str:
-    said = ", ".join(f"{output}: {'nothing' if target is None else target}" for output, target in targets.items())
+    said = ", ".join(
+        f"{output}: {'nothing' if target is None else target_text(target)}" for output, target in targets.items()
+    )
     return f" ({said})" if said else ""
 
 

@@ -588,7 +588,11 @@ def _summary(dataset: Dataset, score: Validation | None, found: Sequence[str], s
     examples, notes = dataset.examples, [*dataset.notes, *found]
     validation: dict[str, Any] | None = None
     if score is None:
-        notes.append("too few frames to hold any out, so there is no score; record more takes")
+        of = "class" if dataset.classes else "value"
+        notes.append(
+            f"no {of} has a second take, and its single take is too short to hold a part out, so there is no score; "
+            f"record a second take of each {of}"
+        )
     else:
         validation = {
             "measure": "accuracy" if dataset.classes else "rmse",

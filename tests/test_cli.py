@@ -251,12 +251,12 @@ def test_takes_are_exported_and_imported_while_the_project_is_played(
     one, port = played
     file = other_takes(tmp_path)
     project = one.engine.project.folder
-    assert instrument("import", file, project, "--port", port) == (DONE, f"1 takes added to {project}\n")
+    assert instrument("import", file, project, "--port", port) == (DONE, f"1 take added to {project}\n")
     assert [row["frames"] for row in one.takes()] == [4]
     assert one.ask("undo") == ["import brought.csv"]
     assert one.takes() == []
     one.ask("redo")
-    assert instrument("export", tmp_path / "out.npz", project) == (DONE, f"{tmp_path / 'out.npz'}: 1 takes\n")
+    assert instrument("export", tmp_path / "out.npz", project) == (DONE, f"{tmp_path / 'out.npz'}: 1 take\n")
     assert np.load(tmp_path / "out.npz")
     assert sorted(path.name for path in project.iterdir() if path.name.startswith(".import")) == []
 

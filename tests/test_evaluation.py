@@ -11,7 +11,7 @@ import pytest
 from playing import NUMBERS_PATCH
 from typer.testing import CliRunner
 
-from instrument import evaluation
+from instrument import evaluation, projects
 from instrument.cli import app
 from instrument.evaluation import Scored, cross_validate, evaluate, split, train_and_score, value_errors
 from instrument.models.fitting import Examples
@@ -108,7 +108,7 @@ def test_rows_with_missing_numbers_are_left_out_and_counted(tmp_path: Path) -> N
     path.write_text(path.read_text() + "up,nan,1,2,3\n")
     ((_, _, dataset),) = read_scorable(path)
     assert len(dataset.examples) == 120
-    assert dataset.notes == ("1 rows with missing numbers were left out",)
+    assert dataset.notes == ("1 row with missing numbers left out",)
 
 
 @pytest.mark.parametrize("others", [(), range(11)])
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_text_is_named_with_what_to_do(tmp_path: Path, content
 def test_one_class_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.csv"
     path.write_text("a,1,2\na,2,3\n")
-    with pytest.raises(ScoredError, match="1 classes"):
+    with pytest.raises(ScoredError, match="1 class;"):
         read_scorable(path)
 
 
@@ -179,6 +179,15 @@ def test_a_project_is_scored_by_whole_takes(tmp_path: Path) -> None:
     assert not set(dataset.examples.takes[is_seen]) & set(dataset.examples.takes[is_held])
     assert len(cross_validate(patch, output, dataset, "takes").rows) == len(dataset.examples)
     assert evaluate(patch, output, dataset, kind="takes", runs=1)["beside"]["split"] == "frames"
+
+
+def test_a_ready_made_patch_is_scored_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projects.platformdirs, "user_data_dir", lambda *_, **__: str(tmp_path / "user data"))
+    monkeypatch.chdir(tmp_path)
+    assert scored(Path("three-postures"))["output"] == "posture"
+    said = CliRunner().invoke(app, ["evaluate", "four-postures"])
+    assert said.exit_code == 1
+    assert "three-postures" in said.output
 
 
 def test_landmarks_known_to_be_landmarks_are_told_apart_from_five_of_each(shared_recordings: Path) -> None:

@@ -71,7 +71,7 @@ def test_what_teaches_nothing_is_imported_and_said(tmp_path: Path, text: str, pa
 def test_numbers_are_counted_against_the_latest_take_where_the_patch_leaves_them_open(tmp_path: Path) -> None:
     patch = NUMBERS_PATCH.replace("inputs = 2\n", "")
     assert "note" not in brought(tmp_path, TABLE, patch=patch)[1]
-    assert "1 numbers a frame, where this project has 2" in brought(tmp_path, "x,side\n1,left\n", patch=patch)[1]
+    assert "1 number a frame, where this project has 2" in brought(tmp_path, "x,side\n1,left\n", patch=patch)[1]
 
 
 @pytest.mark.parametrize("text", ["", "x,y,side\n"])

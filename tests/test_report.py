@@ -5,6 +5,7 @@ from pathlib import Path
 from playing import playing
 
 from instrument.report import _how_it_runs, answer_text, figures_text, status_text, takes_text, training_text
+from instrument.words import counted
 
 
 def test_the_status_of_an_instrument_that_plays_is_text_a_person_reads(tmp_path: Path) -> None:
@@ -123,6 +124,19 @@ def test_a_real_training_is_readable(tmp_path: Path) -> None:
 
 def test_no_takes_are_said_to_be_none() -> None:
     assert takes_text([]) == "no takes yet"
+
+
+def test_values_of_takes_are_as_short_as_they_came() -> None:
+    row = {"id": 1, "kind": "take", "frames": 3, "seconds": 0.1, "tracked": 1.0}
+    targets = {"val": struct.unpack("<f", struct.pack("<f", 0.2))[0], "far": 1e300, "side": "left"}
+    assert takes_text([{**row, "targets": targets}]).endswith("  val = 0.2, far = 1e+300, side = left")
+
+
+def test_one_is_said_in_the_singular() -> None:
+    assert [counted(count, "take") for count in (0, 1, 2)] == ["0 takes", "1 take", "2 takes"]
+    assert counted(3, "class") == "3 classes"
+    summary = {"seconds": 0.1, "outputs": {"side": {"examples": 1, "takes": 1}}, "refused": {}}
+    assert "side: 1 example in 1 take" in training_text(summary)
 
 
 def test_an_output_says_what_runs_it_with_how_many_bits_and_what_drift() -> None:
