@@ -86,7 +86,7 @@ class Supervisor:
         self._wire = socket.socket(family, socket.SOCK_DGRAM)
         self._reader: MidiPipeReader | None = None
         self._told: tuple[Mapping[str, Any], int | None] = ({}, None)
-        self._stopping = threading.Event()
+        self._is_stopping = False  # no event: a signal's handler that sets one can lock up with whoever waits for it
         self.engine = _Child("engine", self._start_engine)
         self.trainer = _Child("trainer", self._start_trainer)
         self.console = None if console is None else _Child("console", partial(self._start_console, console))
@@ -98,7 +98,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Asks everything to end; may be called from a signal handler."""
-        self._stopping.set()
+        self._is_stopping = True
 
     def run(self, *, seconds: float | None = None) -> int:
         """Plays until asked to stop, or for so many seconds; gives the exit code."""
@@ -107,7 +107,8 @@ class Supervisor:
         try:
             self.engine.start()
             self.trainer.start()
-            while not self._stopping.wait(POLL_S):
+            while not self._is_stopping:
+                time.sleep(POLL_S)
                 if ends_at_s is not None and time.monotonic() >= ends_at_s:
                     break
                 engine_exit = self.engine.tend()

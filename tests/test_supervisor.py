@@ -9,13 +9,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
-from clients import free_udp_port, wait_until
+from clients import PATIENCE_S, free_udp_port, wait_until
 from playing import NUMBERS_PATCH, Heard, playing
 
+from instrument import supervisor
 from instrument.client import Client, NoAnswer
+from instrument.supervisor import Supervisor
 
 WHO = {"engine": "instrument.engine_process", "trainer": "instrument.trainer"}
 
@@ -61,8 +65,13 @@ class Program:
         self._closing.set()
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(20)
-        self.heard.close()
+        try:
+            self.process.wait(20)
+        finally:  # one that hangs must not be in the way of the tests after it
+            if self.process.poll() is None:
+                for one in (*psutil.Process(self.process.pid).children(recursive=True), self.process):
+                    one.kill()
+            self.heard.close()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -148,6 +157,33 @@ def test_quit_ends_everything(program: Program) -> None:
     with Client(port=program.port) as client:
         client.ask("/instrument/quit")
     assert program.process.wait(20) == 0
+
+
+def test_it_can_be_asked_to_end_at_any_moment() -> None:
+    child = SimpleNamespace(
+        name="none", pid=None, restarts=0, start=lambda: None, tend=lambda: None, end=lambda: None, tell=lambda _: None
+    )
+    for moment in range(1, 61):
+        asked = Supervisor({"in_port": 1})
+        asked.engine = asked.trainer = child  # type: ignore[assignment]
+        passed = 0
+
+        def as_a_signal(frame: Any, event: str, _: Any, asked: Supervisor = asked, moment: int = moment) -> Any:
+            nonlocal passed
+            if frame.f_code.co_filename in (supervisor.__file__, threading.__file__):
+                passed += 1
+                if passed == moment:
+                    asked.stop()
+            return as_a_signal
+
+        def run(asked: Supervisor = asked, trace: Any = as_a_signal) -> None:
+            sys.settrace(trace)
+            asked.run()
+
+        running = threading.Thread(target=run, daemon=True)
+        running.start()
+        running.join(PATIENCE_S)
+        assert not running.is_alive()
 
 
 def test_seconds_end_everything(project: Path) -> None:
