@@ -226,9 +226,9 @@ class Engine:
         self._apply_commands()
         self._attend()
         if isinstance(self.source, NumbersSource) and self.recorder.state.phase == "idle":
-            late = self.source.drop_before(self.now_s() - BACKLOG_S)
-            if late:
-                self.complain("late", f"{late} numbers came faster than they can be played and were dropped")
+            if self.source.drop_before(self.now_s() - BACKLOG_S):
+                dropped = self.source.status().dropped
+                self.complain("late", f"numbers come faster than they can be played; {dropped} were dropped so far")
         frame = self.source.latest()
         if frame is None:
             self._idle()
