@@ -22,6 +22,7 @@ from instrument.evaluation import (
     recalls,
     subset,
     value_errors,
+    value_errors_of,
 )
 from instrument.models.learners import why_slow
 from instrument.patch import Output, Patch
@@ -180,12 +181,16 @@ def _score_values(
         others = off[alike[one] & ~is_moving & (np.arange(len(takes)) != one)]
         if is_moving[one] or len(others) < 2 or off[one] < _FAR_OFF or np.median(others) > off[one] / 2:
             continue
+        # Others were held out with it, perhaps those that are most like it.
+        alone = value_errors_of(output, thin, examples.takes == takes[one], is_cancelled=is_cancelled)
+        if (far := float(np.sqrt(alone.mean()))) < _FAR_OFF or np.median(others) > far / 2:
+            continue
         shown, take_id = output.low + span * float(values[one]), thin.take_ids[takes[one]]
         text = (
             f"take {take_id} is unlike the other takes of {shown:g}: a model made from the others is "
-            f"{span * off[one]:.2g} off in it; give it another value, delete it, or record more like it"
+            f"{span * far:.2g} off in it; give it another value, delete it, or record more like it"
         )
-        evidence = {"take": take_id, "value": shown, "rmse": _rounded(span * off[one])}
+        evidence = {"take": take_id, "value": shown, "rmse": _rounded(span * far)}
         advice.append(Advice(kind="outlier", text=text, evidence=evidence))
     return scores, advice
 

@@ -365,10 +365,23 @@ def value_errors(
     started_s = time.perf_counter()
     for number in range(folds):
         is_held = fold == number
-        said = _learn(output, rows_of(examples, ~is_held), output.seed + seed, is_cancelled)
-        given = np.clip(said(examples.values[is_held])[:, 0], 0.0, 1.0)
-        errors[is_held] = np.square(given - examples.targets[is_held])
+        errors[is_held] = _value_errors_of(output, examples, is_held, seed, is_cancelled)
     return errors, (time.perf_counter() - started_s) / folds
+
+
+def value_errors_of(
+    output: Output, dataset: Dataset, is_held: NDArray[np.bool_], *, is_cancelled: Callable[[], bool] = lambda: False
+) -> FloatArray:
+    """(H,) squared errors of 0..1 in those examples (N,) of a model that learned from all others; raises Cancelled."""
+    return _value_errors_of(output, with_features_that_help(dataset, output).examples, is_held, 0, is_cancelled)
+
+
+def _value_errors_of(
+    output: Output, examples: Examples, is_held: NDArray[np.bool_], seed: int, is_cancelled: Callable[[], bool]
+) -> FloatArray:
+    said = _learn(output, rows_of(examples, ~is_held), output.seed + seed, is_cancelled)
+    given = np.clip(said(examples.values[is_held])[:, 0], 0.0, 1.0)
+    return np.asarray(np.square(given - examples.targets[is_held]))
 
 
 def _value_folds(examples: Examples, kind: str, rng: np.random.Generator) -> NDArray[np.intp]:

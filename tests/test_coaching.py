@@ -228,6 +228,13 @@ def test_a_take_with_the_wrong_value_is_found() -> None:
     assert "unlike the other takes of 0" in found[0]["text"]
 
 
+def test_a_take_is_not_unlike_the_others_because_the_one_most_like_it_was_held_out_too() -> None:
+    both_ways = [(0.0, 9.0), *[(0.0, -3.0)] * 4, (0.0, 9.0), (0.0, -3.0)]  # the first and the sixth are of one fold
+    found = value_report(values(*both_ways, *[(0.5, 0.0)] * 3, *[(1.0, 3.0)] * 3))
+    assert {one["take"] for one in found["by_take"]["worst_takes"][:2]} == {1, 6}
+    assert "outlier" not in [one["kind"] for one in found["advice"]]
+
+
 def test_the_end_of_the_range_that_no_take_shows_is_named() -> None:
     (found,) = value_report(values((0.0, -3.0), (0.2, 0.0)))["advice"]
     assert (found["kind"], found["evidence"]["value"]) == ("few", 8.0)
