@@ -226,9 +226,10 @@ class Engine:
         self._apply_commands()
         self._attend()
         if isinstance(self.source, NumbersSource) and self.recorder.state.phase == "idle":
-            if self.source.drop_before(self.now_s() - BACKLOG_S):
-                dropped = self.source.status().dropped
-                self.complain("late", f"numbers come faster than they can be played; {dropped} were dropped so far")
+            dropped = self.source.drop_before(self.now_s() - BACKLOG_S)
+            if dropped:
+                so_far = self.source.status().dropped
+                self.complain("late", f"numbers come faster than they can be played; {so_far} were dropped so far")
         frame = self.source.latest()
         if frame is None:
             self._idle()
