@@ -131,7 +131,11 @@ def training_text(summary: dict[str, Any]) -> str:
     """What came of a training: for each output what it learned from, how well, and what to know."""
     lines = [f"trained in {summary['seconds']:.2f} s"]
     for name, one in summary["outputs"].items():
-        learned = f"{counted(one.get('examples', 0), 'example')} in {counted(one.get('takes', 0), 'take')}"
+        learned = "trained"  # with many outputs the rest had no room in the message
+        if "examples" in one:
+            learned = counted(one["examples"], "example")
+        if "takes" in one:
+            learned += f" in {counted(one['takes'], 'take')}"
         score = ""
         if validation := one.get("validation"):
             value = validation["score"]

@@ -100,6 +100,11 @@ def test_an_answer_is_readable() -> None:
     assert answer_text("/instrument/project/reload", ["[untitled] is no JSON"]) == "[untitled] is no JSON"
 
 
+def test_a_training_told_in_short_does_not_make_up_figures() -> None:
+    summary = {"seconds": 0.1, "outputs": {"side": {"model_id": "a"}, "lift": {"examples": 1}}, "refused": {}}
+    assert training_text(summary).splitlines()[1:] == ["  side: trained", "  lift: 1 example"]
+
+
 def test_a_training_says_what_was_learned_from_how_much_and_how_well() -> None:
     validation = {"measure": "accuracy", "score": 0.875, "examples": 40}
     side = {"examples": 160, "takes": 8, "validation": validation, "notes": ["record more of left"]}
