@@ -63,6 +63,8 @@ PATCH_EVERY_S = 0.5
 PANIC = "/instrument/panic"
 MISFITS = 10
 """So many messages of another count of numbers, one after the other, come from another sender."""
+MISFITS_AGAIN = 1000
+"""After so many more it is looked at again whether a take says how many there are, which reads two files."""
 NEWS_S = 2.0
 """What was wrong so short a time ago explains why nothing was recorded."""
 BACKLOG_S = 2.0
@@ -850,7 +852,7 @@ class Engine:
         known, times = self._misfits
         times = times + 1 if count == known else 1
         self._misfits = count, times
-        if times % MISFITS:
+        if times != MISFITS and times % MISFITS_AGAIN:
             return False
         with suppress(PatchError):
             is_open = not read_patch(self.project.patch_file).listen.inputs
