@@ -326,7 +326,7 @@ def gather(
         if learned.min() == learned.max():
             notes.append(f"every take shows {shown[0]:g}, so that is all it can say; record a take of another value")
     names = feature_names(patch)
-    seen, is_glitch = without_glitches(np.concatenate(values))
+    seen, is_glitch = without_glitches(np.concatenate(values), numbers)
     if is_glitch.any():
         row, column = (int(index[0]) for index in np.nonzero(is_glitch))
         count = int(is_glitch.any(axis=1).sum())

@@ -16,8 +16,11 @@ _ROWS = 4000
 """So many examples are enough to say where values usually are."""
 
 
-def without_glitches(values: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """The same (N, F) with each glitch brought back among the others, and (N, F) which were glitches."""
+def without_glitches(values: FloatArray, takes: NDArray[np.intp]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The same (N, F) with each glitch brought back among the others, and (N, F) which were glitches.
+
+    `takes` (N,) are from 0 on; what half a take shows, or more, is meant: a posture shown once among many of another.
+    """
     is_glitch = np.zeros(values.shape, dtype=bool)
     if len(values) < _FEWEST:
         return values, is_glitch
@@ -34,6 +37,9 @@ def without_glitches(values: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]
     is_far = (shown < low - reach) | (shown > high + reach)
     if not is_far.any():
         return values, is_glitch
+    often = np.zeros((int(takes.max()) + 1, len(columns)), dtype=np.intp)
+    np.add.at(often, takes, is_far)
+    is_far &= (2 * often < np.bincount(takes)[:, None])[takes]
     is_glitch[:, columns] = is_far
     values = values.copy()
     values[:, columns] = np.where(is_far, np.clip(shown, low, high), shown)

@@ -322,6 +322,20 @@ def test_one_impossible_reading_spoils_nothing_and_is_told(written: TakeWriter) 
         assert max(said.confidences) > 0.9
 
 
+def test_a_class_shown_once_among_thousands_of_frames_is_learned(written: TakeWriter) -> None:
+    written.patch(CLASSES.replace('"osc"', '"osc"\ninputs = 3'))
+    written.take({"pose": "rest"}, at=0.0, frames=3000)
+    written.take({"pose": "up"}, at=9.0, frames=1)
+    model = written.train().models["pose"]
+    predictor = Predictor(read_patch(written.project.patch_file))
+    predictor.replace({"pose": model})
+    row = Features(frame_number=0, captured_at_s=0.0, values=np.full(3, 9.0, dtype=np.float32))
+    said = predictor.predict(row, True).outputs["pose"]
+    assert isinstance(said, ClassPrediction)
+    assert said.classes[said.best] == "up"
+    assert not any("far beyond" in note for note in model.training["notes"])
+
+
 def test_takes_of_another_count_of_numbers_are_left_out(written: TakeWriter) -> None:
     written.take({"pose": "a"}, at=9.0, numbers=5)
     for name, at in (("a", 0.0), ("b", 3.0)):
