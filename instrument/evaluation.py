@@ -264,10 +264,7 @@ def evaluate(
         beside = {"split": other, "accuracy": _mean(_scores(patch, output, dataset, other, 0, seed, min(runs, 3)))}
     curve = learning_curve(patch, output, dataset, kind, seed=seed, few=few)
     features = with_features_that_help(dataset, output).feature_names
-    recall = {
-        name: one if row.any() else None
-        for name, one, row in zip(dataset.classes, recalls(counts), counts, strict=True)
-    }
+    recall = dict(zip(dataset.classes, recalls(counts), strict=True))
     untested = [name for name, one in recall.items() if one is None]
     return {
         "output": output.name,
