@@ -24,6 +24,7 @@ from instrument.evaluation import (
     value_errors,
     value_errors_of,
 )
+from instrument.features import LANDMARK_READINGS
 from instrument.models.learners import why_slow
 from instrument.patch import Output, Patch
 from instrument.takes import Take
@@ -335,7 +336,7 @@ def _place(feature: str) -> str:
     words = rest.split(".")
     if feature == "number_path.length":
         return "the length of the path"
-    if group.startswith("number"):
+    if group.startswith("number") and group not in LANDMARK_READINGS:
         return f"input {words[0]}" if group not in ("number_path", "number_shape") else f"point {words[0]}"
     if group.startswith("hand"):
         return " ".join(words[:2]).replace("_", " ")

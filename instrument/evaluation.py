@@ -295,7 +295,10 @@ def evaluate(
         "warning": FLATTERY if kind == "frames" else None,
         "learning_curve": [{"examples": number, "accuracy": accuracy} for number, accuracy in curve],
         "train_ms": 1000 * float(np.median([one.seconds for one in scores])),
-        "notes": [*dataset.notes, *([_never_tested(untested, len(dataset.classes))] if untested else [])],
+        "notes": [
+            *with_features_that_help(dataset, output).notes,
+            *([_never_tested(untested, len(dataset.classes))] if untested else []),
+        ],
     }
 
 

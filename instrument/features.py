@@ -28,6 +28,7 @@ from instrument.signals import (
     LandmarkSequence,
     landmark_sequence,
 )
+from instrument.skeletons import Skeleton, skeleton_of
 from instrument.smoothing import OneEuroFilter
 
 VERSION = 2
@@ -118,6 +119,8 @@ _MOVING = {
 _TRAILED = {"full": ["nose", *_both("elbow", "wrist", "ankle")], "upper": ["nose", *_both("elbow", "wrist")]}
 POINT_DIMENSIONS = {"number_path": 2, "number_shape": 3}
 """Groups that read numbers as points, and how many coordinates each has."""
+LANDMARK_READINGS = ("number_hand", "number_body")
+"""Groups that read numbers as the points of a hand or a body."""
 _FEWEST_POINTS = 4
 _MOST_PATH_INPUTS = 1024
 """More numbers than this, or fewer points, are not offered as a path or a shape."""
@@ -128,6 +131,12 @@ _TIPS = ("wrist", "thumb_tip", "index_tip", "middle_tip", "ring_tip", "pinky_tip
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 _HAND_PAIRS = np.triu_indices(len(HAND_LANDMARKS), k=1)
 _HAND_BENDS = np.array([(0 if k == 0 else 4 * f + k, 4 * f + k + 1, 4 * f + k + 2) for f in range(5) for k in range(3)])
+_HAND_NAMES = (
+    *(f"{finger}_bend{k}" for finger in _FINGERS for k in (1, 2, 3)),
+    "palm.right",
+    "palm.down",
+    *(f"{HAND_LANDMARKS[a]}-{HAND_LANDMARKS[b]}" for a, b in zip(*_HAND_PAIRS, strict=True)),
+)
 _HAND_TIPS = np.array([HAND_LANDMARKS.index(name) for name in _TIPS])
 
 
@@ -252,27 +261,19 @@ def _group_names(patch: Patch, group: str) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=64)
 def _names(group: str, body: str, inputs: int) -> tuple[str, ...]:
     trailed = [*_xy(_TRAILED[body]), "speed"]
+    angles = [*_JOINTS[body], *(f"{a}-{b}.{axis}" for a, b in _LIMBS[body] for axis in ("right", "down"))]
+    skeleton = skeleton_of(inputs)
     tips = [f"{side}.{name}" for side in ("left", "right") for name in _xy(_TIPS)]
     numbers = [f"{number}" for number in range(1, inputs + 1)]
     names: dict[str, list[str]] = {
         "positions": _xy(_POINTS[body]),
-        "angles": [*_JOINTS[body], *(f"{a}-{b}.{axis}" for a, b in _LIMBS[body] for axis in ("right", "down"))],
+        "angles": angles,
         "distances": [f"{a}-{b}" for a, b in _PAIRS[body]],
         "velocities": _xy(_MOVING[body]),
         "energy": ["all", "left", "right"],
         "windowed": _statistics(trailed),
         "differences": _differences(trailed),
-        "hands": [
-            f"{side}.{name}"
-            for side in ("left", "right")
-            for name in (
-                "present",
-                *(f"{finger}_bend{k}" for finger in _FINGERS for k in (1, 2, 3)),
-                "palm.right",
-                "palm.down",
-                *(f"{HAND_LANDMARKS[a]}-{HAND_LANDMARKS[b]}" for a, b in zip(*_HAND_PAIRS, strict=True)),
-            )
-        ],
+        "hands": [f"{side}.{name}" for side in ("left", "right") for name in ("present", *_HAND_NAMES)],
         "hand_velocities": tips,
         "hand_windowed": _statistics(tips),
         "hand_differences": _differences(tips),
@@ -282,6 +283,8 @@ def _names(group: str, body: str, inputs: int) -> tuple[str, ...]:
         "number_differences": _differences(numbers),
         "number_path": _path_names(inputs),
         "number_shape": _shape_names(inputs),
+        "number_hand": [*_HAND_NAMES] if skeleton and skeleton.part == "hand" else [],
+        "number_body": [*_xy(_POINTS[body]), *angles] if skeleton and skeleton.part == "pose" else [],
     }
     return tuple(names[group])
 
@@ -393,17 +396,12 @@ class _Extraction:
                 points[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
             )
         length = body_length(points, is_upper)
-        centre = _middle(points, "shoulder") if is_upper else _middle(points, "hip")
-        body = (points - centre[:, None]) / length[:, None, None]
-        np.clip(body, -LIMIT, LIMIT, out=body)
+        body = _from_centre(points, length, is_upper)
         columns: dict[str, FloatArray] = {}
         if "positions" in used:
-            columns["positions"] = body[:, self._points].reshape(len(body), -1)
+            columns["positions"] = self._positions(body)
         if "angles" in used:
-            a, b, c = (body[:, self._joints[:, corner]] for corner in range(3))
-            limbs = body[:, self._limbs[:, 1]] - body[:, self._limbs[:, 0]]
-            directions = limbs / (np.linalg.norm(limbs, axis=2, keepdims=True) + np.float32(0.05))
-            columns["angles"] = np.concatenate([_bend(a, b, c), directions.reshape(len(body), -1)], axis=1)
+            columns["angles"] = self._angles(body)
         if "distances" in used:
             columns["distances"] = np.linalg.norm(body[:, self._pairs[:, 0]] - body[:, self._pairs[:, 1]], axis=2)
         if used & {"velocities", "energy", "windowed", "differences"}:
@@ -442,6 +440,15 @@ class _Extraction:
             column[~found] = 0.0
         return columns
 
+    def _positions(self, body: FloatArray) -> FloatArray:
+        return body[:, self._points].reshape(len(body), -1)
+
+    def _angles(self, body: FloatArray) -> FloatArray:
+        a, b, c = (body[:, self._joints[:, corner]] for corner in range(3))
+        limbs = body[:, self._limbs[:, 1]] - body[:, self._limbs[:, 0]]
+        directions = limbs / (np.linalg.norm(limbs, axis=2, keepdims=True) + np.float32(0.05))
+        return np.concatenate([_bend(a, b, c), directions.reshape(len(body), -1)], axis=1)
+
     def _hand_columns(
         self, hands: tuple[FloatArray, FloatArray], sequence: LandmarkSequence, used: set[str]
     ) -> dict[str, FloatArray]:
@@ -462,11 +469,7 @@ class _Extraction:
                     flat[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
                 )
             length = palm_length(flat)
-            palm = np.clip((flat - flat[:, :1]) / length[:, None, None], -LIMIT, LIMIT)
-            bends = _bend(*(palm[:, _HAND_BENDS[:, corner]] for corner in range(3)))
-            direction = palm[:, 9] / (np.linalg.norm(palm[:, 9], axis=1, keepdims=True) + np.float32(0.05))
-            spans = np.linalg.norm(palm[:, _HAND_PAIRS[0]] - palm[:, _HAND_PAIRS[1]], axis=2)
-            shape = np.concatenate([np.ones((count, 1), dtype=np.float32), bends, direction, spans], axis=1)
+            shape = np.concatenate([np.ones((count, 1), dtype=np.float32), _hand_shape(flat, length)], axis=1)
             shape[~found] = 0.0
             shapes.append(shape)
             tips.append(np.where(found[:, None, None], flat[:, _HAND_TIPS], 0.0))
@@ -495,6 +498,8 @@ class _Extraction:
             columns["number_path"] = _path(values)
         if "number_shape" in used and _group_names(self._patch, "number_shape"):
             columns["number_shape"] = _shape(values)
+        if used & set(LANDMARK_READINGS) and (skeleton := skeleton_of(width)):
+            columns |= self._read_as_body(skeleton, values)
         if used & {"number_velocities", "number_windowed", "number_differences"}:
             here = np.ones_like(values, dtype=bool)
             unit = np.ones_like(values)
@@ -505,6 +510,19 @@ class _Extraction:
                 "number_differences": differences,
             }
         return columns
+
+    def _read_as_body(self, skeleton: Skeleton, numbers: FloatArray) -> dict[str, FloatArray]:
+        """The hand, or the body, that those numbers are the points of; not smoothed, as numbers never are."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            points = skeleton.landmarks(numbers)[:, :, :2]
+            points = points - points.mean(axis=1, keepdims=True)
+            spread = np.sqrt(np.square(points).sum(axis=2).mean(axis=1))[:, None, None]
+            points = np.nan_to_num(points / (spread + np.float32(1e-12)), nan=0.0, posinf=0.0, neginf=0.0)
+        if skeleton.part == "hand":
+            return {"number_hand": _hand_shape(points, palm_length(points))}
+        is_upper = self._patch.features.body == "upper"
+        body = _from_centre(points, body_length(points, is_upper), is_upper)
+        return {"number_body": np.concatenate([self._positions(body), self._angles(body)], axis=1)}
 
     def _dynamic_columns(
         self,
@@ -614,6 +632,21 @@ class _Trail:
 def _middle(points: FloatArray, name: str) -> FloatArray:
     left, right = _pose_index(f"left_{name}", f"right_{name}")
     return (points[:, left] + points[:, right]) / np.float32(2)
+
+
+def _from_centre(points: FloatArray, length: FloatArray, is_upper: bool) -> FloatArray:
+    """(T, 33, 2): the points of a body from its own centre, in its own `length` (T,)."""
+    centre = _middle(points, "shoulder") if is_upper else _middle(points, "hip")
+    return np.clip((points - centre[:, None]) / length[:, None, None], -LIMIT, LIMIT)
+
+
+def _hand_shape(flat: FloatArray, length: FloatArray) -> FloatArray:
+    """(T, 227): how (T, 21, 2) fingers bend, where the palm points, and all distances in palm `length` (T,)."""
+    palm = np.clip((flat - flat[:, :1]) / length[:, None, None], -LIMIT, LIMIT)
+    bends = _bend(*(palm[:, _HAND_BENDS[:, corner]] for corner in range(3)))
+    direction = palm[:, 9] / (np.linalg.norm(palm[:, 9], axis=1, keepdims=True) + np.float32(0.05))
+    spans = np.linalg.norm(palm[:, _HAND_PAIRS[0]] - palm[:, _HAND_PAIRS[1]], axis=2)
+    return np.concatenate([bends, direction, spans], axis=1)
 
 
 def body_length(points: FloatArray, is_upper: bool) -> FloatArray:

@@ -25,8 +25,10 @@ NUMBER_FEATURES = (
     "number_differences",
     "number_path",
     "number_shape",
+    "number_hand",
+    "number_body",
 )
-OFFERED_NUMBER_FEATURES = ("number_path", "number_shape")
+OFFERED_NUMBER_FEATURES = ("number_path", "number_shape", "number_hand", "number_body")
 FEATURE_GROUPS = POSE_FEATURES + HAND_FEATURES + NUMBER_FEATURES
 
 DEFAULT_OSC = ("127.0.0.1", 12000)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from instrument.clock import Clock, now_s
 from instrument.features import (
+    LANDMARK_READINGS,
     POINT_DIMENSIONS,
     extract,
     feature_columns,
@@ -39,11 +40,23 @@ from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEAT
 from instrument.project import Project
 from instrument.rehearsal import Stream, rehearse
 from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
+from instrument.skeletons import skeleton_of
 from instrument.takes import Take, TakeStore
-from instrument.variation import COPIES, MOST_VARIATIONS, variations
+from instrument.variation import COPIES, MOST_VARIATIONS, is_body, variations
 
 _NO_NUMBER = 1e30
 """Infinite, or as good as that."""
+_READ_AS = {
+    "number_path": "points along a path",
+    "number_shape": "points in space",
+    "number_hand": "the points of a hand",
+    "number_body": "the points of a body",
+}
+_AS_LANDMARKS = 0.6
+"""Of what error is left, so much counts if numbers are learned from as a hand or a body alone: that can be varied,
+and is the same elsewhere and at any size, which examples held out do not show."""
+_HARDLY_ANY = 0.01
+"""Errors of less than this are beside the point, there."""
 _PARTS_NEEDED = (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("numbers", NUMBER_FEATURES))
 
 
@@ -377,6 +390,9 @@ def _columns(patch: Patch, output: Output) -> NDArray[np.intp]:
     except ValueError as error:
         raise TrainingError(str(error)) from None
     if not len(columns):
+        if patch.listen.is_numbers and patch.listen.inputs:
+            named = " and ".join(f"`{group}`" for group in output.features)
+            raise TrainingError(f"{patch.listen.inputs} numbers cannot be read as {named}; name other `features`")
         raise TrainingError("there are no features to learn from; record takes, or set `inputs` in [listen]")
     return columns
 
@@ -384,10 +400,10 @@ def _columns(patch: Patch, output: Output) -> NDArray[np.intp]:
 def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
     """The same examples, and what some of them would have been, seen a little differently.
 
-    Bodies and hands only: of plain numbers nobody can say what a small difference is.
+    Bodies and hands only, also those whose points came as numbers: of others nobody can say what a small difference is.
     """
     examples = dataset.examples
-    if not examples.class_count or patch.listen.is_numbers:
+    if not examples.class_count or not is_body(dataset.feature_names):
         return dataset
     targets = examples.targets.astype(np.intp)
     rows = _spread(targets, MOST_VARIATIONS, np.random.default_rng([output.seed, 2]))
@@ -423,7 +439,7 @@ def _picked(dataset: Dataset, rows: NDArray[np.intp]) -> LandmarkSequence:
     for number, (sequence, of_take) in enumerate(dataset.frames):
         wanted = of_take[rows[(rows >= starts[number]) & (rows < starts[number + 1])] - starts[number]]
         aspects.append(sequence.aspect[wanted])
-        for name in ("pose", "left_hand", "right_hand"):
+        for name in ("pose", "left_hand", "right_hand", "numbers"):
             if (part := getattr(sequence, name)) is not None:
                 pieces[name].append(part[wanted])
     whole = {name: np.concatenate(parts) for name, parts in pieces.items() if len(parts) == len(dataset.frames)}
@@ -433,31 +449,42 @@ def _picked(dataset: Dataset, rows: NDArray[np.intp]) -> LandmarkSequence:
 def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
     """The same examples with those of the offered feature groups that tell its classes apart better.
 
-    Numbers along a path, or of points in space, say more when read as such; others say less.
+    Numbers along a path, of points in space, or of a hand or a body, say more when read as such; others say less.
     """
     names = dataset.feature_names
-    is_offered = np.array([name.partition(".")[0] in output.offered for name in names], dtype=bool)
-    if not is_offered.any():
+    group_of = np.array([name.partition(".")[0] for name in names])
+    is_plain = ~np.isin(group_of, output.offered)
+    if is_plain.all():
         return dataset
     examples = dataset.examples
-    best = ~is_offered
+    best, reading = is_plain, ""
     if examples.class_count and min(np.bincount(examples.targets, minlength=examples.class_count)) > 1:
         values, targets, count = examples.values, examples.targets.astype(np.intp), examples.class_count
-        least = separation_error(values[:, best], targets, count)
-        numbers = values[:, ~is_offered]
-        for group in output.offered:
-            in_group = np.array([name.partition(".")[0] == group for name in names], dtype=bool)
-            if not are_points(numbers, POINT_DIMENSIONS[group]):
-                continue
-            for wanted in (~is_offered | in_group, in_group) if in_group.any() else ():
+        least = separation_error(values[:, is_plain], targets, count)
+        for group in _readings(set(group_of[~is_plain].tolist()), values[:, is_plain]):
+            in_group = group_of == group
+            for wanted in (is_plain | in_group, in_group):
                 error = separation_error(values[:, wanted], targets, count)
-                if error < least:
-                    best, least = wanted, error
+                if group in LANDMARK_READINGS and wanted is in_group:
+                    is_better = _AS_LANDMARKS * error < max(least, _HARDLY_ANY)
+                else:
+                    is_better = error < least
+                if is_better:
+                    best, least, reading = wanted, error, group
     return replace(
         dataset,
         examples=replace(examples, values=np.ascontiguousarray(examples.values[:, best])),
         feature_names=tuple(name for name, is_taken in zip(names, best, strict=True) if is_taken),
+        notes=(*dataset.notes, *([f"the numbers are read as {_READ_AS[reading]}"] if reading else [])),
     )
+
+
+def _readings(offered: set[str], numbers: FloatArray) -> list[str]:
+    """Which of those groups (N, inputs) numbers may be read as; if they are a hand or a body, as nothing else."""
+    skeleton = skeleton_of(numbers.shape[1])
+    if skeleton is not None and are_points(numbers, skeleton.each) and skeleton.lies_in(numbers):
+        return [group for group in LANDMARK_READINGS if group in offered]
+    return [group for group, each in POINT_DIMENSIONS.items() if group in offered and are_points(numbers, each)]
 
 
 def train_output(

@@ -3,7 +3,8 @@
 Every frame is turned about its upright axis (as if the camera stood elsewhere), tilted, stretched
 and shaken at the joints. A class is mirrored as well, but only where its own takes are their
 mirror image already: a raised left arm never becomes a raised right one. Place and size need
-nothing, as features do not know them. docs/learning.md has what each is worth.
+nothing, as features do not know them. Numbers that are read as the points of a hand or a body
+are varied as such. docs/learning.md has what each is worth.
 """
 
 import dataclasses
@@ -11,9 +12,18 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.features import DYNAMIC_FEATURES, body_length, extract, feature_names, mirror, palm_length
+from instrument.features import (
+    DYNAMIC_FEATURES,
+    LANDMARK_READINGS,
+    body_length,
+    extract,
+    feature_names,
+    mirror,
+    palm_length,
+)
 from instrument.patch import Output, Patch, Smoothing
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
+from instrument.skeletons import Skeleton, skeleton_of
 
 TURN_RAD = 0.2
 TILT_RAD = 0.12
@@ -73,21 +83,33 @@ def variations(
     rng = np.random.default_rng([seed, 1])
     still = _still(patch, output)
     columns, at = _columns(still, names)
+    skeleton = None if sequence.numbers is None else skeleton_of(sequence.numbers.shape[1])
+    shown = sequence if skeleton is None else _as_landmarks(skeleton, sequence)
+
+    def features(frames: LandmarkSequence) -> FloatArray:
+        return extract(still, frames if skeleton is None else _as_numbers(skeleton, frames, sequence))[:, columns]
+
     symmetric = np.zeros(0, dtype=np.intp)
-    if sequence.pose is not None and not patch.features.mirror:
+    if shown.pose is not None and not patch.features.mirror:
         mirrored = values.copy()
-        mirrored[:, at] = extract(still, mirror(_apart(sequence)))[:, columns]
+        mirrored[:, at] = features(mirror(_apart(shown)))
         symmetric = symmetric_classes(values[:, at], mirrored[:, at], targets, takes)
     found = []
     is_symmetric = np.isin(targets, symmetric)
     for copy in range(copies):
-        frames = varied(sequence, rng, patch.features.body == "upper")
+        frames = varied(shown, rng, patch.features.body == "upper")
         rows = values.copy()
-        rows[:, at] = extract(still, frames)[:, columns]
+        rows[:, at] = features(frames)
         if copy % 2 == 0 and is_symmetric.any():
-            rows[np.ix_(is_symmetric, at)] = extract(still, mirror(frames))[np.ix_(is_symmetric, columns)]
+            rows[np.ix_(is_symmetric, at)] = features(mirror(frames))[is_symmetric]
         found.append(rows)
     return np.concatenate(found) if found else values[:0]
+
+
+def is_body(names: tuple[str, ...]) -> bool:
+    """Whether some of the features called `names` are those of a hand or a body, which can be varied."""
+    groups = {name.partition(".")[0] for name in names}
+    return any(group in LANDMARK_READINGS or not group.startswith("number") for group in groups)
 
 
 def symmetric_classes(
@@ -133,6 +155,27 @@ def _moved(points: FloatArray, length: FloatArray, rng: np.random.Generator) -> 
     x = flat[..., 0] * np.cos(tilt) - flat[..., 1] * np.sin(tilt)
     y = flat[..., 0] * np.sin(tilt) + flat[..., 1] * np.cos(tilt)
     return np.stack([x, y, z], axis=2)
+
+
+def _as_landmarks(skeleton: Skeleton, sequence: LandmarkSequence) -> LandmarkSequence:
+    """The hand or the body whose points the numbers are, in their unit."""
+    assert sequence.numbers is not None
+    points = skeleton.landmarks(sequence.numbers)
+    part = {"pose": points} if skeleton.part == "pose" else {"right_hand": points}
+    return dataclasses.replace(sequence, aspect=np.ones_like(sequence.aspect), **part)  # type: ignore[arg-type]
+
+
+def _as_numbers(skeleton: Skeleton, shown: LandmarkSequence, sequence: LandmarkSequence) -> LandmarkSequence:
+    """The numbers of a hand or a body that was varied or mirrored, where it was."""
+    assert sequence.numbers is not None
+    points = shown.pose if skeleton.part == "pose" else shown.right_hand
+    assert points is not None
+    if skeleton.part == "pose":
+        to_right = skeleton.landmarks(sequence.numbers)[:, _HIPS, 0].mean(axis=1) - points[:, _HIPS, 0].mean(axis=1)
+        points = points.copy()
+        points[:, :, 0] += to_right[:, None]
+    numbers = skeleton.numbers(points, sequence.numbers)
+    return dataclasses.replace(shown, pose=None, right_hand=None, numbers=numbers)
 
 
 def _apart(sequence: LandmarkSequence) -> LandmarkSequence:

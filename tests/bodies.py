@@ -86,3 +86,18 @@ def moving_hands(*, frames: int, seed: int = 0) -> list[Landmarks]:
 def sequence_of(frames: list[Landmarks]) -> LandmarkSequence:
     """The frames as a sequence with body and hands."""
     return landmark_sequence(frames, ("pose", "left_hand", "right_hand"))
+
+
+def hand(bend: float) -> np.ndarray:
+    """(21, 3): a hand seen from the palm, in palm lengths from the wrist; `bend` 0 is open, 1 a fist."""
+    points = np.zeros((21, 3), dtype=np.float32)
+    for finger in range(5):
+        spread = 0.35 * (2 - finger)
+        length = 0.5 if finger == 0 else 1.0
+        place = length * np.array([np.sin(spread), -np.cos(spread)])
+        angle = spread
+        for joint in range(4):
+            points[4 * finger + joint + 1, :2] = place
+            angle += bend * (0.6 if finger == 0 else 1.2)
+            place = place + (0.35, 0.25, 0.2, 0.0)[joint] * np.array([np.sin(angle), -np.cos(angle)])
+    return points
