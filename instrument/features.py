@@ -645,7 +645,8 @@ def _hand_shape(flat: FloatArray, length: FloatArray) -> FloatArray:
     palm = np.clip((flat - flat[:, :1]) / length[:, None, None], -LIMIT, LIMIT)
     bends = _bend(*(palm[:, _HAND_BENDS[:, corner]] for corner in range(3)))
     direction = palm[:, 9] / (np.linalg.norm(palm[:, 9], axis=1, keepdims=True) + np.float32(0.05))
-    spans = np.linalg.norm(palm[:, _HAND_PAIRS[0]] - palm[:, _HAND_PAIRS[1]], axis=2)
+    x, y = (palm[:, _HAND_PAIRS[0], axis] - palm[:, _HAND_PAIRS[1], axis] for axis in range(2))
+    spans = np.sqrt(x * x + y * y)
     return np.concatenate([bends, direction, spans], axis=1)
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from instrument.gate import RELEASE_S, Gate
 from instrument.models.crossfit import softmax
-from instrument.models.familiarity import strangeness
 from instrument.models.trained import TrainedModel
 from instrument.patch import Output
 from instrument.signals import FloatArray
@@ -69,9 +68,8 @@ def familiarities(
         raise ValueError(f"output '{model.output}': its model cannot tell what is familiar; record more takes")
     surely = softmax(model.on_rows()(values) if given is None else given)
     said = surely.argmax(axis=1)
-    strange = strangeness(
-        model.familiarity.density, units.of(values), said, surely.max(axis=1) if units.is_hidden else None
-    )
+    confidences = surely.max(axis=1) if units.is_hidden else None
+    strange = model.familiarity.strangeness(values, units.of(values), said, confidences)
     return np.nan_to_num(model.familiarity.of(strange)).astype(np.float64), said
 
 

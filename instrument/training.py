@@ -26,13 +26,14 @@ from instrument.features import (
 from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
-from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, temperature, tempered
+from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, parts, temperature, tempered
 from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit, keeping
 from instrument.models.glitches import without_glitches
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
 from instrument.models.movement_model import MovementModel, load_of_kind, save_movements
-from instrument.models.quantize import calibrate, round_to_nearest
+from instrument.models.outsiders import fit_outsiders
+from instrument.models.quantize import calibrate
 from instrument.models.trained import ModelError, TrainedModel, keep_before, save_model, too_large
 from instrument.models.whitening import standardised
 from instrument.movement import MovementDataset, movement_dataset, train_movements
@@ -41,6 +42,7 @@ from instrument.project import Project
 from instrument.rehearsal import Stream, rehearse
 from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
 from instrument.skeletons import skeleton_of
+from instrument.strangers import MOST_STRANGERS, strangers
 from instrument.takes import Take, TakeStore
 from instrument.variation import COPIES, MOST_VARIATIONS, is_body, variations
 
@@ -422,6 +424,21 @@ def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
     return replace(dataset, examples=replace(examples, variations=varied, variations_of=np.tile(rows, copies)))
 
 
+def with_strangers(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
+    """The same examples, and strangers made of some of them: bodies, hands and paths that nobody showed."""
+    examples = dataset.examples
+    is_path = any(name.startswith("number_path.") for name in dataset.feature_names)
+    if not examples.class_count or not (is_path or is_body(dataset.feature_names)):
+        return dataset
+    targets = examples.targets.astype(np.intp)
+    rows = _spread(targets, MOST_STRANGERS, np.random.default_rng([output.seed, 4]))
+    rows = np.repeat(rows, max(1, MOST_STRANGERS // len(rows)))
+    made, origins = strangers(
+        patch, output, dataset.feature_names, _picked(dataset, rows), examples.values[rows], seed=output.seed
+    )
+    return replace(dataset, examples=replace(examples, strangers=made, strangers_of=rows[origins]))
+
+
 def _spread(targets: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """(at most `most`,) rows in order, of every class as many as of any other, or all it has."""
     if len(targets) <= most:
@@ -505,6 +522,8 @@ def train_output(
         raise TrainingError(f"{reason}; make `hidden` smaller")
     started_s = clock()
     dataset = with_variations(with_features_that_help(dataset, output), patch, output)
+    if output.reject or any(route.source == output.name and route.value == "familiarity" for route in patch.routes):
+        dataset = with_strangers(dataset, patch, output)
     if output.learner != NETWORK:
         return _learner_model(patch, output, dataset, is_cancelled, clock, started_s)
     curve: list[list[float | None]] = []
@@ -534,17 +553,11 @@ def train_output(
     )
     familiar = None
     if crossed is not None and is_class:
-        familiar = familiarity(crossed, dataset.examples, dequantised(packed.network), fitted)
+        outsiders = fit_outsiders(dataset.examples, crossed.fold, seed=output.seed, is_cancelled=is_cancelled)
+        familiar = familiarity(crossed, dataset.examples, dequantised(packed.network), fitted, outsiders)
     ensemble: tuple[PackedNetwork, ...] = ()
     if crossed is not None and output.disagreement:
-        ensemble = tuple(
-            PackedNetwork(
-                shift=crossed.ensemble.shift,
-                gain=crossed.ensemble.gain,
-                layers=tuple(round_to_nearest(*layer, bits=8) for layer in member),
-            )
-            for member in crossed.ensemble.members
-        )
+        ensemble = crossed.ensemble.packed()
     notes = [*fitted.notes, *packed.notes]
     if is_class and familiar is None:
         notes.append("too few frames to tell what is none of these classes, so nothing is rejected; record more takes")
@@ -592,7 +605,12 @@ def _learner_model(
     count = len(dataset.examples) + len(dataset.examples.variations if dataset.examples.variations is not None else ())
     notes = [f"learned from {len(learned.values)} of {count} examples"] if len(learned.values) < count else []
     notes += [slow] if (slow := why_slow(output.learner, frame_us)) else []
-    familiar = familiarity_of_inputs(dataset.examples, standardised(learned.values)) if dataset.classes else None
+    familiar = None
+    if dataset.classes:
+        outsiders = fit_outsiders(
+            dataset.examples, parts(dataset.examples), seed=output.seed, is_cancelled=is_cancelled
+        )
+        familiar = familiarity_of_inputs(dataset.examples, standardised(learned.values), outsiders)
     return TrainedModel(
         output=output.name,
         kind=output.kind,

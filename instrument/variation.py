@@ -81,29 +81,63 @@ def variations(
     `values` (T, F) are theirs as they were recorded; features of movement are left as they were.
     """
     rng = np.random.default_rng([seed, 1])
-    still = _still(patch, output)
-    columns, at = _columns(still, names)
-    skeleton = None if sequence.numbers is None else skeleton_of(sequence.numbers.shape[1])
-    shown = sequence if skeleton is None else _as_landmarks(skeleton, sequence)
-
-    def features(frames: LandmarkSequence) -> FloatArray:
-        return extract(still, frames if skeleton is None else _as_numbers(skeleton, frames, sequence))[:, columns]
-
+    restaging = Restaging(patch, output, names, sequence, values)
+    shown = restaging.shown
     symmetric = np.zeros(0, dtype=np.intp)
     if shown.pose is not None and not patch.features.mirror:
-        mirrored = values.copy()
-        mirrored[:, at] = features(mirror(_apart(shown)))
-        symmetric = symmetric_classes(values[:, at], mirrored[:, at], targets, takes)
+        mirrored = restaging.rows(mirror(shown))
+        symmetric = symmetric_classes(values[:, restaging.at], mirrored[:, restaging.at], targets, takes)
     found = []
     is_symmetric = np.isin(targets, symmetric)
     for copy in range(copies):
         frames = varied(shown, rng, patch.features.body == "upper")
-        rows = values.copy()
-        rows[:, at] = features(frames)
+        rows = restaging.rows(frames)
         if copy % 2 == 0 and is_symmetric.any():
-            rows[np.ix_(is_symmetric, at)] = features(mirror(frames))[is_symmetric]
+            rows[is_symmetric] = restaging.rows(mirror(frames))[is_symmetric]
         found.append(rows)
     return np.concatenate(found) if found else values[:0]
+
+
+class Restaging:
+    """Makes the features of frames whose landmarks are changed."""
+
+    def __init__(
+        self, patch: Patch, output: Output, names: tuple[str, ...], sequence: LandmarkSequence, values: FloatArray
+    ) -> None:
+        """`values` (T, F) are the features called `names` of the frames of `sequence`."""
+        groups = tuple(group for group in output.features if group not in DYNAMIC_FEATURES)
+        self._still = dataclasses.replace(
+            patch,
+            smoothing=Smoothing(min_cutoff_hz=0.0),
+            outputs=(dataclasses.replace(output, features=groups, inputs=()),),
+        )
+        place = {name: column for column, name in enumerate(feature_names(self._still))}
+        self.at = np.array([index for index, name in enumerate(names) if name in place], dtype=np.intp)
+        """Which features change: those of movement stay as they were recorded."""
+        self.groups = {names[index].partition(".")[0] for index in self.at}
+        """Those they belong to."""
+        self._columns = np.array([place[names[index]] for index in self.at], dtype=np.intp)
+        self._values = values
+        numbers = sequence.numbers
+        self._skeleton = None
+        self._numbers = numbers
+        self.shown = _apart(sequence)
+        """The frames, so far apart in time that none is smoothed with another; of numbers the body they are read as."""
+        if numbers is not None and self.groups.intersection(LANDMARK_READINGS):
+            self._skeleton = skeleton = skeleton_of(numbers.shape[1])
+            assert skeleton is not None
+            part = {"pose" if skeleton.part == "pose" else "right_hand": skeleton.landmarks(numbers)}
+            aspect = np.ones_like(sequence.aspect)
+            self.shown = dataclasses.replace(self.shown, numbers=None, aspect=aspect, **part)  # type: ignore[arg-type]
+
+    def rows(self, frames: LandmarkSequence) -> FloatArray:
+        """(T, F): the features, those frames being shown instead."""
+        if self._skeleton is not None and self._numbers is not None:
+            frames = dataclasses.replace(frames, numbers=_where_it_was(self._skeleton, frames, self._numbers))
+            frames = dataclasses.replace(frames, pose=None, right_hand=None)
+        rows = self._values.copy()
+        rows[:, self.at] = extract(self._still, frames)[:, self._columns]
+        return rows
 
 
 def is_body(names: tuple[str, ...]) -> bool:
@@ -157,49 +191,20 @@ def _moved(points: FloatArray, length: FloatArray, rng: np.random.Generator) -> 
     return np.stack([x, y, z], axis=2)
 
 
-def _as_landmarks(skeleton: Skeleton, sequence: LandmarkSequence) -> LandmarkSequence:
-    """The hand or the body whose points the numbers are, in their unit."""
-    assert sequence.numbers is not None
-    points = skeleton.landmarks(sequence.numbers)
-    part = {"pose": points} if skeleton.part == "pose" else {"right_hand": points}
-    return dataclasses.replace(sequence, aspect=np.ones_like(sequence.aspect), **part)  # type: ignore[arg-type]
-
-
-def _as_numbers(skeleton: Skeleton, shown: LandmarkSequence, sequence: LandmarkSequence) -> LandmarkSequence:
-    """The numbers of a hand or a body that was varied or mirrored, where it was."""
-    assert sequence.numbers is not None
+def _where_it_was(skeleton: Skeleton, shown: LandmarkSequence, numbers: FloatArray) -> FloatArray:
+    """(T, inputs): the numbers of a hand or a body that was changed, which came as `numbers` (T, inputs)."""
     points = shown.pose if skeleton.part == "pose" else shown.right_hand
     assert points is not None
-    if skeleton.part == "pose":
-        to_right = skeleton.landmarks(sequence.numbers)[:, _HIPS, 0].mean(axis=1) - points[:, _HIPS, 0].mean(axis=1)
+    if skeleton.part == "pose":  # mirrored, it is on the other side of the picture
+        to_right = skeleton.landmarks(numbers)[:, _HIPS, 0].mean(axis=1) - points[:, _HIPS, 0].mean(axis=1)
         points = points.copy()
         points[:, :, 0] += to_right[:, None]
-    numbers = skeleton.numbers(points, sequence.numbers)
-    return dataclasses.replace(shown, pose=None, right_hand=None, numbers=numbers)
+    return skeleton.numbers(points, numbers)
 
 
 def _apart(sequence: LandmarkSequence) -> LandmarkSequence:
     """The same frames so far apart in time that none is smoothed with another."""
-    return dataclasses.replace(
-        sequence, times_s=10.0 * np.arange(len(sequence), dtype=np.float64), pose_world=None, numbers=None
-    )
-
-
-def _still(patch: Patch, output: Output) -> Patch:
-    """The patch with that output only, without smoothing and features of movement."""
-    groups = tuple(group for group in output.features if group not in DYNAMIC_FEATURES)
-    return dataclasses.replace(
-        patch,
-        smoothing=Smoothing(min_cutoff_hz=0.0),
-        outputs=(dataclasses.replace(output, features=groups, inputs=()),),
-    )
-
-
-def _columns(still: Patch, names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Columns of what `still` extracts, and where they are among `names`."""
-    place = {name: column for column, name in enumerate(feature_names(still))}
-    at = [index for index, name in enumerate(names) if name in place]
-    return np.array([place[names[index]] for index in at], dtype=np.intp), np.array(at, dtype=np.intp)
+    return dataclasses.replace(sequence, times_s=10.0 * np.arange(len(sequence), dtype=np.float64), pose_world=None)
 
 
 def _distances(ones: FloatArray, others: FloatArray) -> NDArray[np.float64]:

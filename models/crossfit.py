@@ -16,15 +16,18 @@ from instrument.kernels.packing import FloatArray
 from instrument.models.ensemble import Ensemble, fit_ensemble
 from instrument.models.familiarity import (
     LEAST_HELD_OUT,
+    Density,
     Familiarity,
     curve_of,
     enough_rows,
     fit_density,
+    more_strange,
     strangeness,
     units_of,
 )
 from instrument.models.fitting import Examples, Fitted, Recipe, balanced_groups, recipe_for
 from instrument.models.holdout import whole_takes
+from instrument.models.outsiders import held_out_unlikeness
 from instrument.models.whitening import View
 
 MEMBERS = 4
@@ -86,7 +89,7 @@ def cross_fit(
     recipe = recipe or recipe_for(examples, hidden)
     widest = max(8, _MOST_WIDTH // max(examples.values.shape[1], 1))
     hidden = tuple(min(width, widest) for width in hidden)
-    fold = folds(balanced_groups(examples), examples.takes, MEMBERS)
+    fold = parts(examples)
     ensemble = fit_ensemble(
         examples,
         hidden=hidden,
@@ -139,10 +142,17 @@ def tempered(fitted: Fitted, temperature: float) -> Fitted:
     return replace(fitted, layers=cooled(fitted.layers), bare=cooled(fitted.bare))
 
 
-def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], fitted: Fitted) -> Familiarity | None:
+def familiarity(
+    crossed: CrossFit,
+    examples: Examples,
+    layers: Sequence[Layer],
+    fitted: Fitted,
+    outsiders: Ensemble | None = None,
+) -> Familiarity | None:
     """How like the examples a frame is to the network that plays, `layers`; None when too few are held out to say.
 
-    The members look for themselves how strange what they never saw is, each with a density of the rest.
+    The members look for themselves how strange what they never saw is, each with a density of the rest, and those of
+    `outsiders`, which learned without the same parts, how unlike all that was shown.
     """
     if len(crossed.rows) < LEAST_HELD_OUT:
         return None
@@ -171,19 +181,18 @@ def familiarity(crossed: CrossFit, examples: Examples, layers: Sequence[Layer], 
         surely = softmax(crossed.outputs[held] / crossed.temperature)
         seen = own.of(standardised(rows))
         confidences = surely.max(axis=1) if own.is_hidden else None
-        held_out.append(strangeness(others, seen, surely.argmax(axis=1), confidences))
-    if sum(map(len, held_out)) < LEAST_HELD_OUT:
-        return None
-    return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))
+        far = strangeness(others, seen, surely.argmax(axis=1), confidences)
+        held_out.append(_with_outsiders(far, outsiders, examples.values[rows], crossed.fold[rows]))
+    return _familiarity(density, held_out, outsiders)
 
 
-def familiarity_of_inputs(examples: Examples, view: View) -> Familiarity | None:
+def familiarity_of_inputs(examples: Examples, view: View, outsiders: Ensemble | None = None) -> Familiarity | None:
     """How like the examples a frame is, for a learner without hidden units: a density of its standardised inputs.
 
     Each example held out is taken for what it is. None when too few are held out to say.
     """
     targets, count = examples.targets.astype(np.intp), examples.class_count
-    fold = folds(balanced_groups(examples), examples.takes, MEMBERS)
+    fold = parts(examples)
     units = units_of((), shift=view.mean, gain=view.scale, blocks=1)
     enough = enough_rows(targets)
     seen, shown, fold = units.of(examples.values[enough]), targets[enough], fold[enough]
@@ -193,10 +202,30 @@ def familiarity_of_inputs(examples: Examples, view: View) -> Familiarity | None:
         others = fit_density(seen[fold != number], shown[fold != number], count)
         rows = fold == number
         if others is not None and rows.any():
-            held_out.append(strangeness(others, seen[rows], shown[rows]))
-    if density is None or sum(map(len, held_out)) < LEAST_HELD_OUT:
+            far = strangeness(others, seen[rows], shown[rows])
+            held_out.append(_with_outsiders(far, outsiders, examples.values[enough[rows]], fold[rows]))
+    return None if density is None else _familiarity(density, held_out, outsiders)
+
+
+def parts(examples: Examples) -> NDArray[np.intp]:
+    """(N,): which of the networks each without a part of the examples does not learn each; -1 for none."""
+    return folds(balanced_groups(examples), examples.takes, MEMBERS)
+
+
+def _with_outsiders(
+    far: FloatArray, outsiders: Ensemble | None, values: FloatArray, fold: NDArray[np.intp]
+) -> FloatArray:
+    return far if outsiders is None else more_strange(far, held_out_unlikeness(outsiders, values, fold))
+
+
+def _familiarity(density: Density, held_out: list[FloatArray], outsiders: Ensemble | None) -> Familiarity | None:
+    if sum(map(len, held_out)) < LEAST_HELD_OUT:
         return None
-    return Familiarity(density=density, curve=curve_of(np.concatenate(held_out)))
+    return Familiarity(
+        density=density,
+        curve=curve_of(np.concatenate(held_out)),
+        outsiders=outsiders.packed() if outsiders is not None else (),
+    )
 
 
 def softmax(outputs: FloatArray) -> FloatArray:

@@ -5,14 +5,14 @@ al. 2017). All of them go through one batched product per layer, so that ten cos
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instrument.kernels.cpu import Layer
-from instrument.kernels.packing import FloatArray
+from instrument.kernels.packing import FloatArray, PackedNetwork
 from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.fitting import (
     BATCH,
@@ -21,11 +21,13 @@ from instrument.models.fitting import (
     Recipe,
     TrainingError,
     balanced_draws,
+    of_features,
     recipe_for,
     with_varied,
 )
 from instrument.models.mlp import parameter_count
-from instrument.models.whitening import standardised
+from instrument.models.quantize import round_to_nearest
+from instrument.models.whitening import standardised, varying, widened
 
 _FARTHEST = 10.0
 _NOISE_PLACES = 1 << 16
@@ -41,6 +43,17 @@ class Ensemble:
     gain: FloatArray
     losses: tuple[float, ...]
     """Of each member: mean over the last tenth of the steps."""
+
+    def packed(self) -> tuple[PackedNetwork, ...]:
+        """The members as they are kept and played, in 8 bits."""
+        return tuple(
+            PackedNetwork(
+                shift=self.shift,
+                gain=self.gain,
+                layers=tuple(round_to_nearest(*layer, bits=8) for layer in member),
+            )
+            for member in self.members
+        )
 
 
 def fit_ensemble(
@@ -59,6 +72,17 @@ def fit_ensemble(
     """
     if not len(examples) or not seeds:
         raise TrainingError("no examples, or no members; record at least one take")
+    used, features = varying(examples.values), examples.values.shape[1]
+    if 0 < len(used) < features:
+        narrow = fit_ensemble(
+            of_features(examples, used), hidden=hidden, seeds=seeds, seen=seen, recipe=recipe, is_cancelled=is_cancelled
+        )
+        return replace(
+            narrow,
+            members=tuple(((widened(one[0][0], used, features), one[0][1]), *one[1:]) for one in narrow.members),
+            shift=standardised(examples.values).mean,
+            gain=widened(narrow.gain, used, features),
+        )
     recipe = recipe or recipe_for(examples, hidden)
     view = standardised(examples.values)
     shift, gain = view.mean, view.scale

@@ -17,13 +17,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.kernels.cpu import Layer
-from instrument.kernels.packing import FloatArray
+from instrument.kernels.cpu import EnsembleForward, Layer, dequantised, forward
+from instrument.kernels.packing import FloatArray, PackedNetwork
+from instrument.models.outsiders import unlikeness
 
 POOLED = 0.2
 """Share of the covariance that all classes have in common."""
 DOUBT = 0.25
 """How much doubt between the classes adds: the power of the confidence that divides the distance."""
+UNLIKE = 0.5
+"""How much more likely a stranger is adds: the power of those odds that multiplies the distance."""
 LEAST_HELD_OUT = 10
 """With fewer examples that were not learned from nobody can say what is familiar."""
 _MOST_UNITS = 64
@@ -58,6 +61,17 @@ class Familiarity:
     density: Density
     curve: FloatArray
     """(G, 2): logarithms of strangeness, rising, and of the share of true gestures that are at least so strange."""
+    outsiders: tuple[PackedNetwork, ...] = ()
+    """Networks that tell what was shown from made-up strangers (`models.outsiders`), where those can be made up."""
+
+    def strangeness(
+        self, values: FloatArray, seen: FloatArray, said: NDArray[np.intp], confidences: FloatArray | None
+    ) -> FloatArray:
+        """(N,) of `values` (N, F), of which the units saw `seen` (N, B, u); the rest as for `strangeness`."""
+        far = strangeness(self.density, seen, said, confidences)
+        if not self.outsiders:
+            return far
+        return more_strange(far, unlikeness(np.stack([forward(dequantised(one), values) for one in self.outsiders])))
 
     def of(self, strangeness: FloatArray) -> FloatArray:
         """0..1 for each: the share of true gestures that are at least so strange; beyond all of them, ever less."""
@@ -172,6 +186,11 @@ def strangeness(
     return np.asarray(result if confidences is None else result * np.maximum(confidences, 1e-6) ** -DOUBT)
 
 
+def more_strange(far: FloatArray, unlike: FloatArray) -> FloatArray:
+    """(N,) distances (N,) from the class said, and how unlike all that was shown (N,), in one."""
+    return np.asarray(far * np.exp(UNLIKE * unlike))
+
+
 def curve_of(held_out: FloatArray) -> FloatArray:
     """What `Familiarity.curve` is for true gestures that strange (N,), none of them learned from."""
     least = 1.0 / (len(held_out) + 1)
@@ -187,6 +206,7 @@ class FrameFamiliarity:
     def __init__(self, familiarity: Familiarity, units: Units) -> None:
         self._familiarity, self._units = familiarity, units
         self._density = familiarity.density
+        self._outsiders = EnsembleForward(familiarity.outsiders) if familiarity.outsiders else None
 
     def __call__(self, values: FloatArray, said: int, confidence: float) -> float:
         """0..1 for `values` (F,) taken for the class `said`."""
@@ -196,6 +216,8 @@ class FrameFamiliarity:
         away = np.matmul(factor, apart[:, :, None])
         doubt = max(confidence, 1e-6) ** -DOUBT if self._units.is_hidden else 1.0
         far = np.sqrt(np.vdot(away, away) / away.size) * doubt
+        if self._outsiders is not None:
+            far = float(more_strange(far, unlikeness(self._outsiders(values))))
         return float(self._familiarity.of(far)) if np.isfinite(far) else 0.0
 
 

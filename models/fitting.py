@@ -24,7 +24,7 @@ from instrument.models.holdout import Holdout, hold_out
 from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp, parameter_count
 from instrument.models.ridge_head import beside, pose_count, ridge_head
-from instrument.models.whitening import View, standardised, whitened
+from instrument.models.whitening import View, standardised, varying, whitened, widened
 
 BATCH = 64
 _NOISE_PLACES = 1 << 16
@@ -72,6 +72,10 @@ class Examples:
     """(M, F): what examples would have been, seen a little differently; learned from, never scored on."""
     variations_of: NDArray[np.intp] | None = None
     """(M,): which example each is a variation of."""
+    strangers: FloatArray | None = None
+    """(S, F): what is none of the classes, made of examples; only what is strange is learned from it."""
+    strangers_of: NDArray[np.intp] | None = None
+    """(S,): which example each is made of."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -191,6 +195,18 @@ def fit(
     """
     if not len(examples):
         raise TrainingError("no examples; record at least one take")
+    used, count = varying(examples.values), examples.values.shape[1]
+    if 0 < len(used) < count:
+        narrow = fit(
+            of_features(examples, used),
+            hidden=hidden,
+            seed=seed,
+            recipe=recipe,
+            is_validated=is_validated,
+            on_progress=on_progress,
+            is_cancelled=is_cancelled,
+        )
+        return _widened(narrow, used, examples.values)
     recipe = recipe or recipe_for(examples, hidden)
     notes: list[str] = []
     for _ in range(4):
@@ -201,6 +217,37 @@ def fit(
             recipe = replace(recipe, peak_rate=recipe.peak_rate / 10)
             notes.append(f"training ran away ({error}); tried again with a smaller step, {recipe.peak_rate:g}")
     raise TrainingError("training ran away however small its step; look for a feature with enormous values")
+
+
+def of_features(examples: Examples, used: NDArray[np.intp]) -> Examples:
+    """The examples as some of their features show them."""
+
+    def picked(rows: FloatArray | None) -> FloatArray | None:
+        return None if rows is None else np.ascontiguousarray(rows[:, used])
+
+    return replace(
+        examples,
+        values=np.ascontiguousarray(examples.values[:, used]),
+        variations=picked(examples.variations),
+        strangers=picked(examples.strangers),
+    )
+
+
+def _widened(fitted: Fitted, used: NDArray[np.intp], values: FloatArray) -> Fitted:
+    """The same network for all features of `values` (N, F), of which it has learned from those `used`."""
+    count = values.shape[1]
+
+    def whole(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        (weights, biases), *rest = layers
+        return (widened(weights, used, count), biases), *rest
+
+    return replace(
+        fitted,
+        layers=whole(fitted.layers),
+        bare=whole(fitted.bare),
+        shift=standardised(values).mean,
+        gain=widened(fitted.gain, used, count),
+    )
 
 
 class _Diverged(Exception):
@@ -371,11 +418,14 @@ def balanced_draws(groups: NDArray[np.intp], count: int, rng: np.random.Generato
 
 
 def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
-    """Those examples, and the variations of them."""
-    variations, variations_of = examples.variations, examples.variations_of
-    if variations is not None and variations_of is not None:
-        kept = rows[variations_of]
-        variations, variations_of = variations[kept], (np.cumsum(rows) - 1)[variations_of[kept]]
+    """Those examples, and the variations and strangers made of them."""
+    place = np.cumsum(rows) - 1
+
+    def kept(made: FloatArray | None, of: NDArray[np.intp] | None) -> tuple[FloatArray | None, NDArray[np.intp] | None]:
+        return (None, None) if made is None or of is None else (made[rows[of]], place[of[rows[of]]])
+
+    variations, variations_of = kept(examples.variations, examples.variations_of)
+    strangers, strangers_of = kept(examples.strangers, examples.strangers_of)
     return replace(
         examples,
         values=examples.values[rows],
@@ -383,6 +433,8 @@ def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
         takes=examples.takes[rows],
         variations=variations,
         variations_of=variations_of,
+        strangers=strangers,
+        strangers_of=strangers_of,
     )
 
 

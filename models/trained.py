@@ -6,7 +6,7 @@ fit together is refused before memory is taken for it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -114,8 +114,10 @@ class TrainedModel:
                 "familiarity.factors": density.factors,
                 "familiarity.curve": self.familiarity.curve,
             }
-        for number, network in enumerate(self.ensemble):
-            named |= {f"ensemble{number}.{name}": array for name, array in network.tensors().items()}
+        outsiders = self.familiarity.outsiders if self.familiarity else ()
+        for kind, networks in (("ensemble", self.ensemble), ("outsider", outsiders)):
+            for number, network in enumerate(networks):
+                named |= {f"{kind}{number}.{name}": array for name, array in network.tensors().items()}
         return named
 
 
@@ -173,7 +175,9 @@ def load_model(path: Path) -> TrainedModel:
     classes = fields.texts("classes")
     if bool(classes) != (kind == "class"):
         fields.fail("classes", "at least one class, and none for a continuous output")
-    hidden, of_ensemble = fields.widths("hidden"), fields.widths("ensemble") if "ensemble" in described else ()
+    hidden, of_ensemble, of_outsiders = (
+        fields.widths(key) if key in described or key == "hidden" else () for key in ("hidden", "ensemble", "outsiders")
+    )
     low, high = fields.number("low"), fields.number("high")
     if low >= high:
         fields.fail("high", "more than low")
@@ -186,12 +190,13 @@ def load_model(path: Path) -> TrainedModel:
     feature_names = fields.texts("feature_names")
     inputs, outputs = len(feature_names), len(classes) or 1
     widths, ensemble_widths = (inputs, *hidden, outputs), (inputs, *of_ensemble, outputs)
+    outsider_widths = (inputs, *of_outsiders, outputs + 1)
     allowed = (NETWORK, *(CLASS_LEARNERS if classes else CONTINUOUS_LEARNERS))
     if (learner := described.get("learner", NETWORK)) not in allowed:
         fields.fail("learner", ", ".join(allowed))
     seed = fields.integer("seed")
     is_network = learner == NETWORK
-    tensors = read_tensors(path, widths, ensemble=ensemble_widths, is_network=is_network)
+    tensors = read_tensors(path, widths, beside=(ensemble_widths, outsider_widths), is_network=is_network)
     model = TrainedModel(
         output=fields.text("output"),
         kind=kind,
@@ -204,8 +209,8 @@ def load_model(path: Path) -> TrainedModel:
         seed=seed,
         network=take_network(path, tensors, "", widths) if is_network else None,
         learned=None if is_network else _take_learned(path, tensors, learner, inputs, len(classes), seed),
-        familiarity=_take_familiarity(path, tensors, widths),
-        ensemble=_take_ensemble(path, tensors, ensemble_widths) if is_network else (),
+        familiarity=_take_familiarity(path, tensors, widths, outsider_widths),
+        ensemble=_take_networks(path, tensors, "ensemble", ensemble_widths) if is_network else (),
         rehearsal=rehearsal,
         training=training,
     )
@@ -239,6 +244,11 @@ def _meaning(model: TrainedModel) -> dict[str, Any]:
         "seed": model.seed,
         **({"learner": model.learned.learner} if model.learned else {}),
         **({"ensemble": model.ensemble[0].widths[1:-1]} if model.ensemble else {}),
+        **(
+            {"outsiders": model.familiarity.outsiders[0].widths[1:-1]}
+            if model.familiarity and model.familiarity.outsiders
+            else {}
+        ),
     }
 
 
@@ -274,18 +284,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(
-    path: Path, widths: tuple[int, ...], *, ensemble: tuple[int, ...] = (), is_network: bool = True
+    path: Path, widths: tuple[int, ...], *, beside: Sequence[tuple[int, ...]] = (), is_network: bool = True
 ) -> dict[str, NDArray[Any]]:
-    """All tensors of a file that holds a network of these widths, and networks of those of its ensemble.
+    """All tensors of a file that holds a network of these widths, and several of each of those `beside` it.
 
     Raises ModelError.
     """
-    if reason := too_large(widths) or too_large(ensemble):
-        raise ModelError(f"{path}: {reason}")
+    for one in (widths, *beside):
+        if reason := too_large(one):
+            raise ModelError(f"{path}: {reason}")
     density = 4 * (MOST_FACTORS + (widths[-1] + 1) * (widths[0] + sum(widths[1:-1])))
     examples = 4 * max(MOST_EXAMPLES, widths[-1]) * (widths[0] + 1)
-    networks = most_bytes(widths) + (_MOST_ENSEMBLE * most_bytes(ensemble) if ensemble else 0)
-    most = density + (networks if is_network else examples)
+    networks = _MOST_ENSEMBLE * sum(most_bytes(one) for one in beside)
+    most = density + networks + (most_bytes(widths) if is_network else examples)
     content = _read(path, most + _MOST_HEADER_BYTES)
     try:
         return dict(safetensors.numpy.load(content))
@@ -319,15 +330,18 @@ def take_network(path: Path, tensors: dict[str, NDArray[Any]], prefix: str, widt
     return PackedNetwork(shift=ends[0], gain=ends[1], layers=tuple(layers))
 
 
-def _take_ensemble(path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[int, ...]) -> tuple[PackedNetwork, ...]:
+def _take_networks(
+    path: Path, tensors: dict[str, NDArray[Any]], kind: str, widths: tuple[int, ...]
+) -> tuple[PackedNetwork, ...]:
     networks: list[PackedNetwork] = []
-    while f"ensemble{len(networks)}.input.shift" in tensors and len(networks) < _MOST_ENSEMBLE:
-        prefix = f"ensemble{len(networks)}."
-        networks.append(take_network(path, tensors, prefix, widths))
+    while f"{kind}{len(networks)}.input.shift" in tensors and len(networks) < _MOST_ENSEMBLE:
+        networks.append(take_network(path, tensors, f"{kind}{len(networks)}.", widths))
     return tuple(networks)
 
 
-def _take_familiarity(path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[int, ...]) -> Familiarity | None:
+def _take_familiarity(
+    path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[int, ...], of_outsiders: tuple[int, ...]
+) -> Familiarity | None:
     taken = {name: tensors.pop(f"familiarity.{name}", None) for name in ("centres", "factors", "curve")}
     if all(array is None for array in taken.values()):
         return None
@@ -350,7 +364,8 @@ def _take_familiarity(path: Path, tensors: dict[str, NDArray[Any]], widths: tupl
     if not is_sound:
         shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (centres, factors, curve))
         raise ModelError(f"{path}: a familiarity of {shapes} that does not fit the network; train again")
-    return Familiarity(density=Density(centres=centres, factors=factors), curve=curve)
+    outsiders = _take_networks(path, tensors, "outsider", of_outsiders)
+    return Familiarity(density=Density(centres=centres, factors=factors), curve=curve, outsiders=outsiders)
 
 
 def _is_share(value: object) -> bool:

@@ -31,7 +31,7 @@ class View:
     scale: FloatArray
     """(F,): 0 for a feature that never changes, which is thereby ignored."""
     rotated: FloatArray | None = None
-    """(F, F)"""
+    """(F, F), or (F, K) for a view with fewer dimensions."""
 
     def of(self, values: FloatArray, *, farthest: float) -> FloatArray:
         """(N, F): `values` as the network sees them, glitches beyond `farthest` deviations brought back there."""
@@ -47,6 +47,18 @@ class View:
         scaled = self.turned(weights) * self.scale[:, None].astype(np.float64)
         moved = biases - self.mean.astype(np.float64) @ scaled
         return scaled.astype(np.float32), moved.astype(np.float32)
+
+
+def varying(values: FloatArray) -> NDArray[np.intp]:
+    """Which of the features of (N, F) ever change: no other can teach anything, such as those of a hand never shown."""
+    return np.flatnonzero(standardised(values).scale)
+
+
+def widened(rows: FloatArray, used: NDArray[np.intp], count: int) -> FloatArray:
+    """(count, ...): what `rows` say of the features `used`, and 0 for all others."""
+    whole = np.zeros((count, *rows.shape[1:]), dtype=rows.dtype)
+    whole[used] = rows
+    return whole
 
 
 def standardised(values: FloatArray) -> View:

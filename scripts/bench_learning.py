@@ -484,7 +484,8 @@ def none_of_these(runs: int) -> dict[str, Any]:
         rows: dict[str, dict[str, list[tuple[float, ...]]]] = {}
         errors: dict[str, dict[str, list[float]]] = {}
         for name, scorable, numbers in _rejection_sets():
-            patch, output, dataset = scorable
+            patch, plain, dataset = scorable
+            output = replace(plain, reject=plain.reject or REJECTED)
             for run in range(runs):
                 whole = np.ones(len(dataset.examples), dtype=bool)
                 for out in (None, *range(len(dataset.classes))):
@@ -502,7 +503,7 @@ def none_of_these(runs: int) -> dict[str, Any]:
                         errors.setdefault("ours", {}).setdefault(name, []).append(calibration_error(said, truth))
                     else:
                         true, strange = (familiarities(model, values[part])[0] for part in (of_all[held], ~is_known))
-                        least = output.reject or REJECTED
+                        least = output.reject
                         own = (float((true >= least).mean()), float((strange >= least).mean()))
                         rows.setdefault("ours", {}).setdefault(name, []).append((*_told_apart(true, strange), *own))
                     for peer, familiar, surely in _rejecting_peers(

@@ -1,5 +1,7 @@
 """Many networks trained at once: each as if it were alone, and they disagree where nothing was shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,20 @@ def test_the_gradient_of_every_member_is_that_of_a_network_alone(is_class: bool)
         ):
             np.testing.assert_allclose(own_weights[member], weights, rtol=1e-4, atol=1e-6)
             np.testing.assert_allclose(own_biases[member, 0], biases, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_features_that_never_change_make_no_difference_to_what_members_learn(classes: int) -> None:
+    examples = a_task(classes)
+    beside = np.full((200, 2), -3.0, dtype=np.float32)
+    wide = replace(examples, values=np.concatenate([beside, examples.values], axis=1))
+    plain, found = (fit_ensemble(one, hidden=(8,), seeds=(3, 4), recipe=RECIPE) for one in (examples, wide))
+    assert (found.gain == np.concatenate([[0, 0], plain.gain])).all()
+    assert (found.shift == np.concatenate([[-3, -3], plain.shift])).all()
+    for one, other in zip(found.members, plain.members, strict=True):
+        assert not one[0][0][:2].any()
+        assert (one[0][0][2:] == other[0][0]).all()
+        assert (one[0][1] == other[0][1]).all()
 
 
 @pytest.mark.parametrize("classes", [0, 3])

@@ -106,6 +106,26 @@ def test_a_feature_that_never_changed_is_ignored_when_it_does() -> None:
     assert (forward(fitted.layers, elsewhere) == forward(fitted.layers, values)).all()
 
 
+def test_features_that_never_change_make_no_difference_to_what_is_learned() -> None:
+    examples = replace(blobs(), variations=blobs().values + np.float32(0.1), variations_of=np.arange(120))
+    beside = np.full((120, 3), 7.0, dtype=np.float32)
+
+    def with_constants(rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([rows[:, :2], beside, rows[:, 2:]], axis=1)
+
+    assert examples.variations is not None
+    wide = replace(examples, values=with_constants(examples.values), variations=with_constants(examples.variations))
+    plain, found = train(examples), train(wide)
+    used = [0, 1, 5, 6, 7, 8]
+    assert (found.layers[0][0][used] == plain.layers[0][0]).all()
+    assert not found.layers[0][0][2:5].any()
+    assert not found.bare[0][0][2:5].any()
+    assert (found.gain[used] == plain.gain).all()
+    assert not found.gain[2:5].any()
+    assert (found.shift == np.insert(plain.shift, 2, [7.0] * 3)).all()
+    assert found.validation == plain.validation
+
+
 def test_features_that_are_all_constant_give_a_working_network() -> None:
     assert len(guesses(train(of(np.ones((20, 3)), [0, 1] * 10)), np.ones((1, 3)))) == 1
 

@@ -24,6 +24,15 @@ NETWORK = PackedNetwork(
         round_to_nearest(np.arange(8).reshape(4, 2), np.zeros(2), bits=4),
     ),
 )
+OUTSIDER = PackedNetwork(
+    shift=np.zeros(3, dtype=np.float32),
+    gain=np.ones(3, dtype=np.float32),
+    layers=(
+        round_to_nearest(np.arange(15).reshape(3, 5), np.ones(5), bits=8),
+        round_to_nearest(np.arange(15).reshape(5, 3), np.zeros(3), bits=8),
+    ),
+)
+"""Of two classes, and strangers."""
 MODEL = TrainedModel(
     output="pose",
     kind="class",
@@ -173,6 +182,7 @@ FAMILIAR = replace(
     familiarity=Familiarity(
         density=Density(centres=np.zeros((2, 1, 4), dtype=np.float32), factors=np.ones((2, 1, 4, 4), dtype=np.float32)),
         curve=np.array([[0.0, 0.0], [1.0, -3.0]], dtype=np.float32),
+        outsiders=(OUTSIDER, OUTSIDER),
     ),
     ensemble=(NETWORK, NETWORK),
     rehearsal={"least": 0.2},
@@ -185,6 +195,8 @@ def test_familiarity_ensemble_and_rehearsal_come_back_as_saved(path: Path) -> No
     assert loaded.model_id == FAMILIAR.model_id
     assert loaded.rehearsal == {"least": 0.2}
     assert len(loaded.ensemble) == 2
+    assert loaded.familiarity is not None
+    assert len(loaded.familiarity.outsiders) == 2
     for name, array in FAMILIAR.tensors().items():
         np.testing.assert_array_equal(loaded.tensors()[name], array)
 
@@ -199,6 +211,9 @@ def test_familiarity_ensemble_and_rehearsal_come_back_as_saved(path: Path) -> No
         (lambda tensors: tensors.update({"familiarity.factors": np.zeros((3, 1, 4, 4), np.float32)}), "does not fit"),
         (lambda tensors: tensors["ensemble1.layer0.biases"].fill(np.nan), "ensemble1.layer 0"),
         (lambda tensors: tensors.pop("ensemble0.input.shift"), "do not belong"),
+        (lambda tensors: tensors["outsider1.layer1.scales"].fill(np.inf), "outsider1.layer 1"),
+        (lambda tensors: tensors.update({"outsider0.layer1.biases": np.zeros(2, np.float32)}), "outsider0.layer 1"),
+        (lambda tensors: tensors.pop("outsider0.input.gain"), "outsider0.input.gain"),
     ],
 )
 def test_a_familiarity_that_does_not_fit_is_refused(path: Path, change: Callable[[Any], object], said: str) -> None:
