@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from instrument.features import LANDMARK_READINGS, body_length, palm_length
 from instrument.patch import HAND_FEATURES, POSE_FEATURES, Output, Patch
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
-from instrument.variation import Restaging, varied
+from instrument.variation import Restaging, either, varied
 
 MOST_STRANGERS = 6000
 """So many are made, as many of each example."""
@@ -90,14 +90,11 @@ def strangers(
     is_upper = patch.features.body == "upper"
     restaging = Restaging(patch, output, names, sequence, values)
     shown = otherwise(restaging.shown, rng, is_upper)
-    seen = varied(shown, rng, is_upper)
-    seconds = {
-        name: np.where(np.arange(len(part))[:, None, None] % 2, getattr(seen, name), part)
-        for name in ("pose", "left_hand", "right_hand")
-        if (part := getattr(shown, name)) is not None
-    }
+    if shown.numbers is None:
+        is_second = np.arange(len(shown)) % 2 == 1
+        shown = either(is_second, varied(shown, rng, is_upper), shown)
     origins = np.flatnonzero(_is_there(restaging))
-    return restaging.rows(dataclasses.replace(shown, **seconds))[origins], origins
+    return restaging.rows(shown)[origins], origins
 
 
 def _is_there(restaging: Restaging) -> NDArray[np.bool_]:

@@ -44,7 +44,7 @@ from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
 from instrument.skeletons import skeleton_of
 from instrument.strangers import MOST_STRANGERS, strangers
 from instrument.takes import Take, TakeStore
-from instrument.variation import COPIES, MOST_VARIATIONS, is_body, variations
+from instrument.variation import COPIES, FEWEST_VARIATIONS, MOST_VARIATIONS, is_body, variations
 
 _NO_NUMBER = 1e30
 """Infinite, or as good as that."""
@@ -408,8 +408,9 @@ def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
     if not examples.class_count or not is_body(dataset.feature_names):
         return dataset
     targets = examples.targets.astype(np.intp)
-    rows = _spread(targets, MOST_VARIATIONS, np.random.default_rng([output.seed, 2]))
-    copies = min(COPIES, max(1, MOST_VARIATIONS // len(rows)))
+    most = max(FEWEST_VARIATIONS, MOST_VARIATIONS - 5 * len(targets) // 2)
+    rows = _spread(targets, most, np.random.default_rng([output.seed, 2]))
+    copies = min(COPIES, max(1, most // len(rows)))
     varied = variations(
         patch,
         output,

@@ -22,7 +22,7 @@ from instrument.features import (
     palm_length,
 )
 from instrument.patch import Output, Patch, Smoothing
-from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
+from instrument.signals import LANDMARK_PARTS, POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.skeletons import Skeleton, skeleton_of
 
 TURN_RAD = 0.2
@@ -31,9 +31,9 @@ STRETCH = 0.08
 """Deviation of the logarithm of width and of height."""
 SHAKE = 0.05
 """Deviation of every joint in x and y, in body (or palm) lengths."""
-COPIES = 9
-MOST_VARIATIONS = 1500
-"""At most so many times the examples, and so many in all: with more examples they matter less."""
+COPIES = 50
+MOST_VARIATIONS, FEWEST_VARIATIONS = 4000, 1500
+"""At most so many times the examples, and so many in all of a few examples, and of a thousand and more."""
 
 _COMPARED = 60
 _AS_NEAR = 1.5
@@ -87,15 +87,20 @@ def variations(
     if shown.pose is not None and not patch.features.mirror:
         mirrored = restaging.rows(mirror(shown))
         symmetric = symmetric_classes(values[:, restaging.at], mirrored[:, restaging.at], targets, takes)
-    found = []
-    is_symmetric = np.isin(targets, symmetric)
-    for copy in range(copies):
-        frames = varied(shown, rng, patch.features.body == "upper")
-        rows = restaging.rows(frames)
-        if copy % 2 == 0 and is_symmetric.any():
-            rows[is_symmetric] = restaging.rows(mirror(frames))[is_symmetric]
-        found.append(rows)
-    return np.concatenate(found) if found else values[:0]
+    restaging = Restaging(patch, output, names, _tiled(sequence, copies), np.tile(values, (copies, 1)))
+    frames = varied(restaging.shown, rng, patch.features.body == "upper")
+    is_mirrored = np.repeat(np.arange(copies) % 2 == 0, len(targets)) & np.tile(np.isin(targets, symmetric), copies)
+    return restaging.rows(either(is_mirrored, mirror(frames), frames))
+
+
+def either(is_one: NDArray[np.bool_], one: LandmarkSequence, other: LandmarkSequence) -> LandmarkSequence:
+    """The landmarks of `one` in the frames (T,) where that is said, and of `other` in all others."""
+    parts = {}
+    for name in ("pose", "left_hand", "right_hand"):
+        part, otherwise = getattr(one, name), getattr(other, name)
+        if part is not None and otherwise is not None:
+            parts[name] = np.where(is_one[:, None, None], part, otherwise)
+    return dataclasses.replace(other, **parts)
 
 
 class Restaging:
@@ -200,6 +205,16 @@ def _where_it_was(skeleton: Skeleton, shown: LandmarkSequence, numbers: FloatArr
         points = points.copy()
         points[:, :, 0] += to_right[:, None]
     return skeleton.numbers(points, numbers)
+
+
+def _tiled(sequence: LandmarkSequence, copies: int) -> LandmarkSequence:
+    """The same frames, so many times one after the other; times mean nothing."""
+    parts = {
+        name: np.tile(part, (copies, *[1] * (part.ndim - 1)))
+        for name in ("aspect", *LANDMARK_PARTS)
+        if (part := getattr(sequence, name)) is not None
+    }
+    return dataclasses.replace(sequence, times_s=np.tile(sequence.times_s, copies), **parts)
 
 
 def _apart(sequence: LandmarkSequence) -> LandmarkSequence:
