@@ -194,7 +194,7 @@ def feature_names(patch: Patch) -> tuple[str, ...]:
 def feature_columns(patch: Patch, output: Output) -> NDArray[np.intp]:
     """Which columns of the features that output learns from.
 
-    Raises ValueError when the output picks an input number there is not.
+    Raises ValueError when the output picks an input number there is not, or of features that are of all numbers.
     """
     columns: list[int] = []
     start = 0
@@ -205,6 +205,9 @@ def feature_columns(patch: Patch, output: Output) -> NDArray[np.intp]:
             columns.extend(range(start, start + width))
         start += width
     if output.inputs:
+        whole = [group for group in taken if group in (*POINT_DIMENSIONS, *LANDMARK_READINGS)]
+        if whole:
+            raise ValueError(f"output '{output.name}': `inputs` picks numbers, which `{whole[0]}` has to have all of")
         of_input = (lambda name: int(name.split(".")[1])) if patch.listen.is_numbers else None
         names = feature_names(patch)
         if of_input:

@@ -52,7 +52,10 @@ class Skeleton:
         points = self._split(numbers[:: max(1, len(numbers) // _ROWS)].astype(np.float64))[:, :, :2]
         scale = points.var(axis=1).sum(axis=1)
         points = points[scale > 0] / np.sqrt(scale[scale > 0])[:, None, None]
-        return bool(len(points)) and _apart(points, self.near) < _NEARER * _apart(points, self.far)
+        if not len(points):
+            return False
+        near = _apart(points, self.near)
+        return all(near < _NEARER * _apart(points, (pair,)) for pair in self.far)
 
     def landmarks(self, numbers: FloatArray) -> FloatArray:
         """(T, 33, 4) or (T, 21, 3): those of (T, inputs) numbers, in the order and with the columns of ours."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.features import LANDMARK_READINGS, body_length, palm_length
-from instrument.patch import HAND_FEATURES, POSE_FEATURES, Output, Patch
+from instrument.features import body_length, palm_length
+from instrument.patch import Output, Patch
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.variation import Restaging, either, varied
 
@@ -84,26 +84,25 @@ def strangers(
     """The features (M, F) called `names` of strangers made of T frames, and (M,) which frame each is made of.
 
     `values` (T, F) are features as recorded; those of movement are left as they were. Of a frame in which there is
-    nothing that can be held otherwise there is none; every second one is also seen a little differently.
+    nothing that can be held otherwise there is none; half of them are also seen a little differently.
     """
     rng = np.random.default_rng([seed, 3])
     is_upper = patch.features.body == "upper"
     restaging = Restaging(patch, output, names, sequence, values)
     shown = otherwise(restaging.shown, rng, is_upper)
+    is_there = _is_there(restaging.shown)
+    if output.inputs:  # what was held otherwise may be nothing that these features see
+        is_there &= (restaging.rows(shown) != values).any(axis=1)
     if shown.numbers is None:
-        is_second = np.arange(len(shown)) % 2 == 1
-        shown = either(is_second, varied(shown, rng, is_upper), shown)
-    origins = np.flatnonzero(_is_there(restaging))
-    return restaging.rows(shown)[origins], origins
+        shown = either(rng.random(len(shown)) < 0.5, varied(shown, rng, is_upper), shown)
+    return restaging.rows(shown)[is_there], np.flatnonzero(is_there)
 
 
-def _is_there(restaging: Restaging) -> NDArray[np.bool_]:
-    """(T,): whether there is anything to hold otherwise among what the features are made of."""
-    shown = restaging.shown
+def _is_there(shown: LandmarkSequence) -> NDArray[np.bool_]:
+    """(T,): whether there is anything to hold otherwise."""
     is_there = np.full(len(shown), shown.numbers is not None)  # a path
-    for name, groups in (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("right_hand", HAND_FEATURES)):
-        part = getattr(shown, name)
-        if part is not None and restaging.groups & {*groups, *LANDMARK_READINGS}:
+    for part in (shown.pose, shown.left_hand, shown.right_hand):
+        if part is not None:
             is_there |= np.isfinite(part).all(axis=(1, 2))
     return is_there
 

@@ -27,6 +27,7 @@ from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import PackedNetwork
 from instrument.models.choosing import are_points, separation_error
 from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, parts, temperature, tempered
+from instrument.models.familiarity import LEAST_HELD_OUT
 from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit, keeping
 from instrument.models.glitches import without_glitches
 from instrument.models.learner_names import NETWORK
@@ -59,6 +60,7 @@ _AS_LANDMARKS = 0.6
 and is the same elsewhere and at any size, which examples held out do not show."""
 _HARDLY_ANY = 0.01
 """Errors of less than this are beside the point, there."""
+_REACH = 5.0
 _PARTS_NEEDED = (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("numbers", NUMBER_FEATURES))
 
 
@@ -422,6 +424,7 @@ def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
         copies=copies,
         seed=output.seed,
     )
+    varied = _within_reach(varied, examples.values)
     return replace(dataset, examples=replace(examples, variations=varied, variations_of=np.tile(rows, copies)))
 
 
@@ -437,7 +440,14 @@ def with_strangers(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
     made, origins = strangers(
         patch, output, dataset.feature_names, _picked(dataset, rows), examples.values[rows], seed=output.seed
     )
+    made = _within_reach(made, examples.values)
     return replace(dataset, examples=replace(examples, strangers=made, strangers_of=rows[origins]))
+
+
+def _within_reach(made: FloatArray, values: FloatArray) -> FloatArray:
+    """(M, F) features made of landmarks as they came, not far beyond the examples (N, F): these have no glitches."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    return np.clip(made, low - _REACH * (high - low), high + _REACH * (high - low))
 
 
 def _spread(targets: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -476,10 +486,14 @@ def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
         return dataset
     examples = dataset.examples
     best, reading = is_plain, ""
-    if examples.class_count and min(np.bincount(examples.targets, minlength=examples.class_count)) > 1:
-        values, targets, count = examples.values, examples.targets.astype(np.intp), examples.class_count
-        least = separation_error(values[:, is_plain], targets, count)
-        for group in _readings(set(group_of[~is_plain].tolist()), values[:, is_plain]):
+    if examples.class_count:
+        counts = np.bincount(examples.targets, minlength=examples.class_count)
+        rows = counts[examples.targets.astype(np.intp)] > 1  # of a single example nothing can be left out
+        values, (names_of, targets) = examples.values[rows], np.unique(examples.targets[rows], return_inverse=True)
+        count = len(names_of)
+        least = separation_error(values[:, is_plain], targets, count) if count > 1 else 0.0
+        numbers = values[:, [name.startswith("numbers.") and not name.endswith(".odd") for name in names]]
+        for group in _readings(set(group_of[~is_plain].tolist()), numbers) if count > 1 else ():
             in_group = group_of == group
             for wanted in (is_plain | in_group, in_group):
                 error = separation_error(values[:, wanted], targets, count)
@@ -554,7 +568,9 @@ def train_output(
     )
     familiar = None
     if crossed is not None and is_class:
-        outsiders = fit_outsiders(dataset.examples, crossed.fold, seed=output.seed, is_cancelled=is_cancelled)
+        outsiders = None
+        if len(crossed.rows) >= LEAST_HELD_OUT:
+            outsiders = fit_outsiders(dataset.examples, crossed.fold, seed=output.seed, is_cancelled=is_cancelled)
         familiar = familiarity(crossed, dataset.examples, dequantised(packed.network), fitted, outsiders)
     ensemble: tuple[PackedNetwork, ...] = ()
     if crossed is not None and output.disagreement:

@@ -8,6 +8,7 @@ are varied as such. docs/learning.md has what each is worth.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from instrument.features import (
     mirror,
     palm_length,
 )
-from instrument.patch import Output, Patch, Smoothing
+from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, Smoothing
 from instrument.signals import LANDMARK_PARTS, POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.skeletons import Skeleton, skeleton_of
 
@@ -126,8 +127,9 @@ class Restaging:
         numbers = sequence.numbers
         self._skeleton = None
         self._numbers = numbers
-        self.shown = _apart(sequence)
-        """The frames, so far apart in time that none is smoothed with another; of numbers the body they are read as."""
+        self.shown = _apart(_only(sequence, self.groups))
+        """What the features are made of, its frames so far apart in time that none is smoothed with another; of numbers
+        the body they are read as."""
         if numbers is not None and self.groups.intersection(LANDMARK_READINGS):
             self._skeleton = skeleton = skeleton_of(numbers.shape[1])
             assert skeleton is not None
@@ -205,6 +207,20 @@ def _where_it_was(skeleton: Skeleton, shown: LandmarkSequence, numbers: FloatArr
         points = points.copy()
         points[:, :, 0] += to_right[:, None]
     return skeleton.numbers(points, numbers)
+
+
+def _only(sequence: LandmarkSequence, groups: Collection[str]) -> LandmarkSequence:
+    """The parts of the sequence that features of those groups are made of."""
+    has_pose, has_hands, has_numbers = (
+        bool(set(of).intersection(groups)) for of in (POSE_FEATURES, HAND_FEATURES, NUMBER_FEATURES)
+    )
+    return dataclasses.replace(
+        sequence,
+        pose=sequence.pose if has_pose else None,
+        left_hand=sequence.left_hand if has_hands else None,
+        right_hand=sequence.right_hand if has_hands else None,
+        numbers=sequence.numbers if has_numbers else None,
+    )
 
 
 def _tiled(sequence: LandmarkSequence, copies: int) -> LandmarkSequence:

@@ -19,13 +19,12 @@ from instrument.models.familiarity import (
     Density,
     Familiarity,
     curve_of,
-    enough_rows,
     fit_density,
     more_strange,
     strangeness,
     units_of,
 )
-from instrument.models.fitting import Examples, Fitted, Recipe, balanced_groups, recipe_for
+from instrument.models.fitting import Examples, Fitted, Recipe, balanced_groups, enough_rows, recipe_for
 from instrument.models.holdout import whole_takes
 from instrument.models.outsiders import held_out_unlikeness
 from instrument.models.whitening import View
@@ -168,7 +167,7 @@ def familiarity(
         return np.asarray((examples.values[rows] - ensemble.shift) * ensemble.gain)
 
     zero, one = np.zeros_like(ensemble.shift), np.ones_like(ensemble.gain)
-    held_out = []
+    held_out, held_rows = [], []
     for number, member in enumerate(ensemble.members):
         held = crossed.fold[crossed.rows] == number
         rows = crossed.rows[held]
@@ -181,9 +180,9 @@ def familiarity(
         surely = softmax(crossed.outputs[held] / crossed.temperature)
         seen = own.of(standardised(rows))
         confidences = surely.max(axis=1) if own.is_hidden else None
-        far = strangeness(others, seen, surely.argmax(axis=1), confidences)
-        held_out.append(_with_outsiders(far, outsiders, examples.values[rows], crossed.fold[rows]))
-    return _familiarity(density, held_out, outsiders)
+        held_out.append(strangeness(others, seen, surely.argmax(axis=1), confidences))
+        held_rows.append(rows)
+    return _familiarity(density, examples, crossed.fold, held_out, held_rows, outsiders)
 
 
 def familiarity_of_inputs(examples: Examples, view: View, outsiders: Ensemble | None = None) -> Familiarity | None:
@@ -195,16 +194,16 @@ def familiarity_of_inputs(examples: Examples, view: View, outsiders: Ensemble | 
     fold = parts(examples)
     units = units_of((), shift=view.mean, gain=view.scale, blocks=1)
     enough = enough_rows(targets)
-    seen, shown, fold = units.of(examples.values[enough]), targets[enough], fold[enough]
+    seen, shown, part = units.of(examples.values[enough]), targets[enough], fold[enough]
     density = fit_density(seen, shown, count)
-    held_out = []
+    held_out, held_rows = [], []
     for number in range(MEMBERS):
-        others = fit_density(seen[fold != number], shown[fold != number], count)
-        rows = fold == number
+        others = fit_density(seen[part != number], shown[part != number], count)
+        rows = part == number
         if others is not None and rows.any():
-            far = strangeness(others, seen[rows], shown[rows])
-            held_out.append(_with_outsiders(far, outsiders, examples.values[enough[rows]], fold[rows]))
-    return None if density is None else _familiarity(density, held_out, outsiders)
+            held_out.append(strangeness(others, seen[rows], shown[rows]))
+            held_rows.append(enough[rows])
+    return None if density is None else _familiarity(density, examples, fold, held_out, held_rows, outsiders)
 
 
 def parts(examples: Examples) -> NDArray[np.intp]:
@@ -212,20 +211,24 @@ def parts(examples: Examples) -> NDArray[np.intp]:
     return folds(balanced_groups(examples), examples.takes, MEMBERS)
 
 
-def _with_outsiders(
-    far: FloatArray, outsiders: Ensemble | None, values: FloatArray, fold: NDArray[np.intp]
-) -> FloatArray:
-    return far if outsiders is None else more_strange(far, held_out_unlikeness(outsiders, values, fold))
-
-
-def _familiarity(density: Density, held_out: list[FloatArray], outsiders: Ensemble | None) -> Familiarity | None:
+def _familiarity(
+    density: Density,
+    examples: Examples,
+    fold: NDArray[np.intp],
+    held_out: list[FloatArray],
+    held_rows: list[NDArray[np.intp]],
+    outsiders: Ensemble | None,
+) -> Familiarity | None:
+    """With that density, where examples `held_rows` that were held out are as strange as `held_out` says."""
     if sum(map(len, held_out)) < LEAST_HELD_OUT:
         return None
-    return Familiarity(
-        density=density,
-        curve=curve_of(np.concatenate(held_out)),
-        outsiders=outsiders.packed() if outsiders is not None else (),
-    )
+    far, rows = np.concatenate(held_out), np.concatenate(held_rows)
+    if outsiders is None:
+        return Familiarity(density=density, curve=curve_of(far))
+    unlike = held_out_unlikeness(outsiders, examples.values[rows], fold[rows])
+    usual = float(np.float32(np.median(unlike)))
+    curve = curve_of(more_strange(far, unlike, usual))
+    return Familiarity(density=density, curve=curve, outsiders=outsiders.packed(), usual=usual)
 
 
 def softmax(outputs: FloatArray) -> FloatArray:

@@ -12,7 +12,6 @@ learned from: the share of true gestures that are at least as strange, a conform
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ _MOST_WEIGHTS = 1 << 18
 """Of the first layer: wider inputs are seen by fewer units."""
 MOST_FACTORS = 1 << 19
 """Numbers kept; with more classes than that allows they share one covariance."""
-_MOST_ROWS = 3000
 _NEAREST = 1e-3
 """Deviations that make no difference."""
 _SHARES = np.array([1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002])
@@ -63,6 +61,8 @@ class Familiarity:
     """(G, 2): logarithms of strangeness, rising, and of the share of true gestures that are at least so strange."""
     outsiders: tuple[PackedNetwork, ...] = ()
     """Networks that tell what was shown from made-up strangers (`models.outsiders`), where those can be made up."""
+    usual: float = 0.0
+    """How unlike what was shown true gestures are to them; what is less unlike is no more familiar for that."""
 
     def strangeness(
         self, values: FloatArray, seen: FloatArray, said: NDArray[np.intp], confidences: FloatArray | None
@@ -71,7 +71,8 @@ class Familiarity:
         far = strangeness(self.density, seen, said, confidences)
         if not self.outsiders:
             return far
-        return more_strange(far, unlikeness(np.stack([forward(dequantised(one), values) for one in self.outsiders])))
+        unlike = unlikeness(np.stack([forward(dequantised(one), values) for one in self.outsiders]))
+        return more_strange(far, unlike, self.usual)
 
     def of(self, strangeness: FloatArray) -> FloatArray:
         """0..1 for each: the share of true gestures that are at least so strange; beyond all of them, ever less."""
@@ -129,14 +130,6 @@ def units_of(layers: Sequence[Layer], *, shift: FloatArray, gain: FloatArray, bl
     return Units((weights, -(shift * gain)[columns]), blocks=1, units=units, is_hidden=False)
 
 
-def enough_rows(targets: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Which examples of each class are enough to fit a density to: evenly spaced ones, if there are many."""
-    order = np.argsort(targets, kind="stable")
-    starts = np.cumsum([0, *np.bincount(targets)])
-    every = -(-len(targets) // _MOST_ROWS)
-    return np.sort(np.concatenate([order[a:b:every] for a, b in pairwise(starts.tolist())]))
-
-
 def fit_density(seen: FloatArray, targets: NDArray[np.intp], class_count: int) -> Density | None:
     """The density of what units saw (N, B, u) of examples of each class; None when no example differs from another."""
     counts = np.bincount(targets, minlength=class_count)
@@ -186,9 +179,12 @@ def strangeness(
     return np.asarray(result if confidences is None else result * np.maximum(confidences, 1e-6) ** -DOUBT)
 
 
-def more_strange(far: FloatArray, unlike: FloatArray) -> FloatArray:
-    """(N,) distances (N,) from the class said, and how unlike all that was shown (N,), in one."""
-    return np.asarray(far * np.exp(UNLIKE * unlike))
+def more_strange(far: FloatArray, unlike: FloatArray, usual: float) -> FloatArray:
+    """(N,) distances (N,) from the class said, and how much more unlike all that was shown than usual (N,), in one.
+
+    Strangers are made up in some directions only: where they say nothing, the distance has the last word.
+    """
+    return np.asarray(far * np.exp(UNLIKE * np.maximum(unlike - usual, 0.0)))
 
 
 def curve_of(held_out: FloatArray) -> FloatArray:
@@ -217,7 +213,7 @@ class FrameFamiliarity:
         doubt = max(confidence, 1e-6) ** -DOUBT if self._units.is_hidden else 1.0
         far = np.sqrt(np.vdot(away, away) / away.size) * doubt
         if self._outsiders is not None:
-            far = float(more_strange(far, unlikeness(self._outsiders(values))))
+            far = float(more_strange(far, unlikeness(self._outsiders(values)), self._familiarity.usual))
         return float(self._familiarity.of(far)) if np.isfinite(far) else 0.0
 
 

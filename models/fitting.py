@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -436,6 +437,14 @@ def rows_of(examples: Examples, rows: NDArray[np.bool_]) -> Examples:
         strangers=strangers,
         strangers_of=strangers_of,
     )
+
+
+def enough_rows(targets: NDArray[np.intp], most: int = 3000) -> NDArray[np.intp]:
+    """Which of (N,) examples are enough to see how each class lies: about `most`, evenly spaced, if there are more."""
+    order = np.argsort(targets, kind="stable")
+    starts = np.cumsum([0, *np.bincount(targets)])
+    every = -(-len(targets) // most)
+    return np.sort(np.concatenate([order[a:b:every] for a, b in pairwise(starts.tolist())]))
 
 
 def _errors(said: RowsForward, examples: Examples) -> FloatArray:

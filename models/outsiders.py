@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from instrument.kernels.cpu import Layer, forward
 from instrument.kernels.packing import FloatArray
 from instrument.models.ensemble import Ensemble, fit_ensemble
-from instrument.models.fitting import Examples, Recipe, TrainingError
+from instrument.models.fitting import Examples, Recipe, TrainingError, enough_rows, rows_of
 from instrument.models.whitening import View, standardised
 
 HIDDEN = (64, 32)
@@ -27,7 +27,8 @@ MOST_UNLIKE = 10.0
 _STEPS = 400
 _NOISE = 0.08
 _FARTHEST = 10.0
-_ROWS = 1500
+_ROWS = 800
+_MOST_EXAMPLES = 10_000
 _LEAST_VARIANCE = 1e-4
 """Beside the largest; smaller components are mostly rounding, which standardising would blow up."""
 
@@ -46,6 +47,12 @@ def fit_outsiders(
     """
     if examples.strangers is None or examples.strangers_of is None or not len(examples.strangers):
         return None
+    if len(examples) > _MOST_EXAMPLES:
+        is_enough = np.zeros(len(examples), dtype=bool)
+        is_enough[enough_rows(examples.targets.astype(np.intp), _MOST_EXAMPLES)] = True
+        examples, fold = rows_of(examples, is_enough), fold[is_enough]
+    assert examples.strangers is not None
+    assert examples.strangers_of is not None
     count = len(examples)
     origins = np.concatenate([np.arange(count), examples.strangers_of])
     strange = np.full(len(examples.strangers), examples.class_count, dtype=np.intp)
@@ -77,10 +84,15 @@ def fit_outsiders(
 def _components(values: FloatArray) -> View:
     """The view of (N, F) values in which they are at most `COMPONENTS` principal components of what is standardised."""
     view = standardised(values)
-    seen = view.of(values[:: max(1, len(values) // _ROWS)], farthest=_FARTHEST)
-    variances, directions = np.linalg.eigh((seen.T @ seen).astype(np.float64))
+    rows = np.random.default_rng(0).permutation(len(values))[:_ROWS]
+    seen = view.of(values[rows], farthest=_FARTHEST).astype(np.float64)
+    is_wide = seen.shape[1] > len(seen)
+    variances, directions = np.linalg.eigh(seen @ seen.T if is_wide else seen.T @ seen)
     taken = max(1, min(COMPONENTS, int((variances > _LEAST_VARIANCE * variances[-1]).sum())))
-    return replace(view, rotated=directions[:, ::-1][:, :taken].astype(np.float32))
+    variances, directions = variances[::-1][:taken], directions[:, ::-1][:, :taken]
+    if is_wide:  # of the rows; those of the features follow, at less cost
+        directions = seen.T @ directions / np.sqrt(np.maximum(variances, 1e-12))
+    return replace(view, rotated=directions.astype(np.float32))
 
 
 def _through(components: View, examples: Examples) -> Examples:

@@ -113,6 +113,7 @@ class TrainedModel:
                 "familiarity.centres": density.centres,
                 "familiarity.factors": density.factors,
                 "familiarity.curve": self.familiarity.curve,
+                "familiarity.usual": np.array([self.familiarity.usual], dtype=np.float32),
             }
         outsiders = self.familiarity.outsiders if self.familiarity else ()
         for kind, networks in (("ensemble", self.ensemble), ("outsider", outsiders)):
@@ -342,15 +343,16 @@ def _take_networks(
 def _take_familiarity(
     path: Path, tensors: dict[str, NDArray[Any]], widths: tuple[int, ...], of_outsiders: tuple[int, ...]
 ) -> Familiarity | None:
-    taken = {name: tensors.pop(f"familiarity.{name}", None) for name in ("centres", "factors", "curve")}
+    taken = {name: tensors.pop(f"familiarity.{name}", None) for name in ("centres", "factors", "curve", "usual")}
     if all(array is None for array in taken.values()):
         return None
-    centres, factors, curve = taken.values()
-    if centres is None or factors is None or curve is None:
+    centres, factors, curve, usual = taken.values()
+    if centres is None or factors is None or curve is None or usual is None:
         raise ModelError(f"{path}: its familiarity is not all there; train again")
     seen = widths[1] if len(widths) > 2 else widths[0]
     is_sound = (
-        all(array.dtype == np.float32 and np.isfinite(array).all() for array in (centres, factors, curve))
+        all(array.dtype == np.float32 and np.isfinite(array).all() for array in (centres, factors, curve, usual))
+        and usual.shape == (1,)
         and centres.ndim == 3
         and len(centres) == widths[-1]
         and 0 < centres.shape[1] * centres.shape[2] <= seen
@@ -362,10 +364,12 @@ def _take_familiarity(
         and bool((np.diff(curve[:, 0]) > 0).all() and (curve[:, 1] <= 0).all())
     )
     if not is_sound:
-        shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (centres, factors, curve))
+        shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (centres, factors, curve, usual))
         raise ModelError(f"{path}: a familiarity of {shapes} that does not fit the network; train again")
     outsiders = _take_networks(path, tensors, "outsider", of_outsiders)
-    return Familiarity(density=Density(centres=centres, factors=factors), curve=curve, outsiders=outsiders)
+    return Familiarity(
+        density=Density(centres=centres, factors=factors), curve=curve, outsiders=outsiders, usual=float(usual[0])
+    )
 
 
 def _is_share(value: object) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from instrument.kernels.cpu import dequantised, forward
 from instrument.models.crossfit import cross_fit, familiarity
-from instrument.models.familiarity import FrameFamiliarity, units_of
+from instrument.models.familiarity import UNLIKE, FrameFamiliarity, more_strange, units_of
 from instrument.models.fitting import Cancelled, Examples, fit
 from instrument.models.outsiders import MOST_UNLIKE, fit_outsiders, held_out_unlikeness, unlikeness
 
@@ -38,9 +38,10 @@ def other(examples: Examples, column: int, by: float) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("mixed", [np.eye(12), np.random.default_rng(5).standard_normal((12, 200))])
-def test_what_differs_as_strangers_do_is_unlike_and_what_wavers_anyway_is_not(mixed: np.ndarray) -> None:
+@pytest.mark.parametrize("features", [12, 200, 1000])
+def test_what_differs_as_strangers_do_is_unlike_and_what_wavers_anyway_is_not(features: int) -> None:
     plain = shown()
+    mixed = np.eye(12) if features == 12 else np.random.default_rng(5).standard_normal((12, features))
     assert plain.strangers is not None
     mixing = mixed.astype(np.float32)
     examples = replace(plain, values=plain.values @ mixing, strangers=plain.strangers @ mixing)
@@ -75,6 +76,21 @@ def test_each_network_is_asked_of_what_it_did_not_learn() -> None:
     )
 
 
+def test_of_many_examples_enough_are_learned_from() -> None:
+    few = shown()
+    assert few.strangers is not None
+    times = 80  # 12,800 examples
+    many = replace(
+        few,
+        values=np.tile(few.values, (times, 1)),
+        targets=np.sort(np.tile(few.targets, times)),
+        takes=np.tile(few.takes, times),
+    )
+    found = fit_outsiders(many, np.arange(len(many)) % 4, seed=0)
+    assert found is not None
+    assert all(np.isfinite(array).all() for member in found.members for layer in member for array in layer)
+
+
 def test_the_same_seed_gives_the_same_networks() -> None:
     fold = np.arange(160) % 4
     one, again, another = (fit_outsiders(shown(), fold, seed=seed) for seed in (1, 1, 2))
@@ -95,6 +111,12 @@ def test_odds_are_bounded_and_numbers_that_are_none_stay_so() -> None:
 def test_one_that_is_cancelled_stops() -> None:
     with pytest.raises(Cancelled):
         fit_outsiders(shown(), np.arange(160) % 4, seed=0, is_cancelled=lambda: True)
+
+
+def test_what_is_less_unlike_than_usual_is_no_more_familiar_for_that() -> None:
+    far = np.array([2.0, 2.0, 2.0], dtype=np.float32)
+    unlike = np.array([-8.0, -3.0, 1.0], dtype=np.float32)
+    assert more_strange(far, unlike, -3.0) == pytest.approx([2.0, 2.0, 2.0 * np.exp(4.0 * UNLIKE)], rel=1e-4)
 
 
 def test_a_frame_is_as_familiar_alone_as_among_others() -> None:

@@ -1,5 +1,6 @@
 """Numbers that are the points of a hand or a body."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from bodies import hand, pose
 
 from instrument.evaluation import split, subset, train_and_score
-from instrument.features import extract, feature_names
+from instrument.features import extract, feature_columns, feature_names
 from instrument.patch import Output, Patch, parse_patch
 from instrument.scored import dataset_of, read_scorable
 from instrument.signals import FloatArray, LandmarkSequence
@@ -96,6 +97,12 @@ def test_as_many_numbers_that_are_something_else_are_not() -> None:
         assert skeleton_of(inputs) is None
 
 
+def test_several_strokes_in_a_row_are_no_body() -> None:
+    rng = np.random.default_rng(3)
+    strokes = np.cumsum(0.1 * rng.standard_normal((60, 3, 11, 2)), axis=2) + 5 * rng.standard_normal((1, 3, 1, 2))
+    assert not told(66).lies_in(flat(strokes.astype(np.float32)))
+
+
 def test_points_in_another_order_are_not_taken_for_a_body() -> None:
     order = np.random.default_rng(2).permutation(33)
     assert not told(66).lies_in(flat(bodies()[:, order, :2]))
@@ -162,6 +169,32 @@ def test_training_reads_a_body_as_such_and_says_so() -> None:
     _, _, dataset = learned(*arms())
     assert "number_body" in groups(dataset)
     assert "the numbers are read as the points of a body" in dataset.notes
+
+
+def test_a_class_shown_once_takes_nothing_from_the_others() -> None:
+    numbers, labels = arms()
+    once = np.concatenate([numbers, numbers[:1] + np.float32(0.1)])
+    _, _, dataset = learned(once, [*labels, "once"])
+    assert "number_body" in groups(dataset)
+    assert len(dataset.examples) == 61
+
+
+def test_a_body_is_recognised_where_gestures_and_their_mirror_images_are_the_same() -> None:
+    numbers, labels = arms()
+    plain, output, dataset = dataset_of(Path("numbers.csv"), numbers, labels, None)
+    patch = replace(plain, features=replace(plain.features, mirror=True))
+    ((sequence, _),) = dataset.frames
+    values = extract(patch, sequence)
+    mirrored = replace(dataset, examples=replace(dataset.examples, values=values), feature_names=feature_names(patch))
+    assert "number_body" in groups(with_features_that_help(mirrored, output))
+
+
+@pytest.mark.parametrize("group", ["number_hand", "number_path"])
+def test_inputs_do_not_pick_from_what_has_to_have_all_numbers(group: str) -> None:
+    text = f'[listen]\nsource = "osc"\ninputs = 42\n[[output]]\nname = "a"\ninputs = [1, 2]\nfeatures = ["{group}"]\n'
+    patch = parse_patch(text, Path("patch.toml"))
+    with pytest.raises(ValueError, match=f"`inputs` picks numbers, which `{group}` has to have all of"):
+        feature_columns(patch, patch.outputs[0])
 
 
 def test_where_a_body_stands_can_still_be_what_was_meant() -> None:

@@ -110,6 +110,42 @@ def test_frames_in_which_nothing_can_be_held_otherwise_make_no_strangers() -> No
     assert again.tobytes() == made.tobytes()
 
 
+def test_numbers_that_were_recorded_beside_a_body_are_no_path() -> None:
+    patch = class_patch('track = ["pose"]')
+    sequence = replace(frames(pose=bodies(20)), numbers=RNG.standard_normal((20, 7)).astype(np.float32))
+    assert sequence.pose is not None
+    sequence.pose[:5] = np.nan
+    values = extract(patch, sequence)
+    made, origins = strangers(patch, patch.outputs[0], feature_names(patch), sequence, values, seed=0)
+    assert set(origins.tolist()) == set(range(5, 20))
+    assert np.isfinite(made).all()
+
+
+def test_what_the_inputs_picked_do_not_see_makes_no_stranger() -> None:
+    patch = class_patch('track = ["pose"]')
+    names = feature_names(patch)
+    of_arms = [column for column, name in enumerate(names) if name.startswith("positions.left_wrist")]
+    output = replace(patch.outputs[0], inputs=tuple(column + 1 for column in of_arms))
+    sequence = frames(pose=bodies(200))
+    values = extract(patch, sequence)[:, of_arms]
+    picked = tuple(names[column] for column in of_arms)
+    made, origins = strangers(patch, output, picked, sequence, values, seed=0)
+    assert 60 < len(made) < 170  # of the others legs or the right arm alone were moved
+    assert (np.abs(made - values[origins]).max(axis=1) > 0).all()
+
+
+def test_a_glitch_makes_no_stranger_farther_out_than_examples_reach() -> None:
+    numbers = np.concatenate([strokes("round", 60, 0), strokes("back", 60, 1)])
+    patch, dataset = taught(numbers, ["a"] * 60 + ["b"] * 60)
+    ((sequence, _),) = dataset.frames
+    assert sequence.numbers is not None
+    sequence.numbers[7, 3] = 1e10  # which training has taken out of the examples
+    made = with_strangers(dataset, patch, patch.outputs[0]).examples.strangers
+    assert made is not None
+    span = np.ptp(dataset.examples.values, axis=0)
+    assert (made <= dataset.examples.values.max(axis=0) + 5.001 * span).all()
+
+
 def test_features_of_movement_alone_make_no_strangers() -> None:
     patch = parse_patch('[listen]\n[[output]]\nname = "a"\nfeatures = ["velocities", "energy"]\n', Path("patch.toml"))
     sequence = frames(pose=bodies(20))
