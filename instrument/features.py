@@ -205,7 +205,8 @@ def feature_columns(patch: Patch, output: Output) -> NDArray[np.intp]:
             columns.extend(range(start, start + width))
         start += width
     if output.inputs:
-        whole = [group for group in taken if group in (*POINT_DIMENSIONS, *LANDMARK_READINGS)]
+        of_all = (*POINT_DIMENSIONS, *LANDMARK_READINGS)
+        whole = [group for group in taken if group in of_all and _group_names(patch, group)]
         if whole:
             raise ValueError(f"output '{output.name}': `inputs` picks numbers, which `{whole[0]}` has to have all of")
         of_input = (lambda name: int(name.split(".")[1])) if patch.listen.is_numbers else None
