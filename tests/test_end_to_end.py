@@ -41,7 +41,7 @@ UP = [(20, 29), (55, 64), (116, 125), (151, 160)]
 EDGE = 3
 """Frames at either end of a span in which the posture is still being taken up."""
 MOSTLY = 0.9
-"""Of the frames inside: on its way between two postures a body is neither, and on a busy machine fewer frames are seen."""
+"""Of the frames inside: on its way between two postures a body is neither, and a busy machine sees fewer frames."""
 
 PATCH = """
 name = "Scripted session"
