@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from instrument.clock import Clock, now_s
 from instrument.features import (
     LANDMARK_READINGS,
+    LIMIT,
     POINT_DIMENSIONS,
     extract,
     feature_columns,
@@ -445,9 +446,13 @@ def with_strangers(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
 
 
 def _within_reach(made: FloatArray, values: FloatArray) -> FloatArray:
-    """(M, F) features made of landmarks as they came, not far beyond the examples (N, F): these have no glitches."""
+    """(M, F) features made of landmarks as they came, not far beyond the examples (N, F): these have no glitches.
+
+    Features of bodies and hands are never so far out, however still the performer stood.
+    """
     low, high = values.min(axis=0), values.max(axis=0)
-    return np.clip(made, low - _REACH * (high - low), high + _REACH * (high - low))
+    reach = _REACH * (high - low) + np.float32(2 * LIMIT)
+    return np.clip(made, low - reach, high + reach)
 
 
 def _spread(targets: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -143,7 +143,18 @@ def test_a_glitch_makes_no_stranger_farther_out_than_examples_reach() -> None:
     made = with_strangers(dataset, patch, patch.outputs[0]).examples.strangers
     assert made is not None
     span = np.ptp(dataset.examples.values, axis=0)
-    assert (made <= dataset.examples.values.max(axis=0) + 5.001 * span).all()
+    assert (made <= dataset.examples.values.max(axis=0) + 5.001 * span + 10.001).all()
+
+
+def test_strangers_of_a_performer_who_stands_still_hold_their_limbs_elsewhere_all_the_same() -> None:
+    still = np.repeat(pose(0.05, aspect=1.0)[None], 40, axis=0)
+    still[20:, 7, 1] += np.float32(0.01)  # the second class nods a little
+    patch, _, dataset = dataset_of(Path("n.csv"), flat(still[:, :, :3]), ["a"] * 20 + ["b"] * 20, "pose")
+    chosen = with_strangers(dataset, patch, patch.outputs[0]).examples
+    assert chosen.strangers is not None
+    wrist = [dataset.feature_names.index(f"positions.{side}_wrist.y") for side in ("left", "right")]
+    assert np.ptp(chosen.values[:, wrist], axis=0).max() < 0.01
+    assert np.ptp(chosen.strangers[:, wrist], axis=0).min() > 1.0
 
 
 def test_features_of_movement_alone_make_no_strangers() -> None:
