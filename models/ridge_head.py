@@ -2,9 +2,13 @@
 
 Units with random weights and only the last layer learned, in closed form, are regression with the arc-cosine kernel
 (Cho and Saul 2009, equation 6): nearly straight between examples, and back towards their mean far from all of them.
-How much to trust the examples is what makes them most likely (Rasmussen and Williams 2006, equation 5.8).
+The directions of the units are at right angles, which spreads few of them better (Yu et al. 2016, *Orthogonal random
+features*). How much to trust the examples is not decided but averaged over, each answer counting as much as it makes
+the examples likely (Rasmussen and Williams 2006, equation 5.8): a handful of poses cannot tell.
 From 8 poses this is far better than gradient descent; from many, the mean of both is better than either.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +17,18 @@ from instrument.kernels.cpu import Layer
 from instrument.kernels.packing import FloatArray
 from instrument.models.members import diagonal
 
-_MOST_UNITS, _FEWEST_UNITS = 512, 64
+_MOST_UNITS, _FEWEST_UNITS = 1024, 64
 _MOST_WEIGHTS = 300_000
 """Many features have fewer units, so that a frame stays quick."""
-_NOISES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_NOISES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
 """Candidates for the variance of the noise on the targets, of the variance of what the units explain."""
 _SURE = 1e-3
+_UNLIKELY = 1e-3
+"""Answers that count for less than that are not worked out."""
 _TOO_FEW = 6
 """Fewer poses than this tell nothing about noise: each is then believed."""
 _MOST_COMPARED = 256
-_MOST_ROWS = 4000
+_MOST_ROWS = 1000
 
 
 def ridge_head(seen: FloatArray, targets: FloatArray, takes: NDArray[np.intp], seed: int) -> tuple[Layer, Layer]:
@@ -30,17 +36,13 @@ def ridge_head(seen: FloatArray, targets: FloatArray, takes: NDArray[np.intp], s
     rng = np.random.default_rng([seed, 4])
     count = min(_MOST_UNITS, max(_FEWEST_UNITS, _MOST_WEIGHTS // max(seen.shape[1], 1)))
     varying = np.any(seen != seen[0], axis=0)
-    hidden = (
-        rng.standard_normal((seen.shape[1], count)).astype(np.float32) / np.float32(np.sqrt(max(varying.sum(), 1))),
-        rng.standard_normal(count).astype(np.float32),
-    )
+    directions = _directions(rng, seen.shape[1] + 1, count).astype(np.float32)
+    hidden = (directions[:-1] / np.float32(np.sqrt(max(varying.sum(), 1))), directions[-1])
     rows, weights, poses, values = _by_take(seen, targets, takes)
     mean = float(np.average(targets[rows], weights=weights))
-    noise, scale = _most_likely(_units(poses, hidden), values - mean)
-    units = _units(seen[rows], hidden)
-    weighted = units * weights[:, None]
-    gram = weighted.T @ units + noise * scale * np.eye(count)
-    solved = np.linalg.solve(gram, weighted.T @ (targets[rows] - mean))
+    likely, scale = _likely(_units(poses, hidden), values - mean)
+    trusted = np.sqrt(weights)
+    solved = _solved(_units(seen[rows], hidden) * trusted[:, None], (targets[rows] - mean) * trusted, likely, scale)
     return hidden, (solved.astype(np.float32)[:, None], np.array([mean], dtype=np.float32))
 
 
@@ -93,19 +95,39 @@ def _units(seen: FloatArray, hidden: Layer) -> NDArray[np.float64]:
     return np.maximum(seen @ weights + biases, 0.0).astype(np.float64)
 
 
-def _most_likely(units: NDArray[np.float64], values: FloatArray) -> tuple[float, float]:
-    """The noise under which those values are most likely, and the variance of which it is a share."""
+def _solved(
+    units: NDArray[np.float64], wanted: NDArray[np.floating[Any]], likely: dict[float, float], scale: float
+) -> NDArray[np.float64]:
+    """(U,): what `units` (N, U) count for, the mean over those variances of noise."""
+    is_wide = len(units) < units.shape[1]  # the same then follows from a smaller matrix
+    gram = units @ units.T if is_wide else units.T @ units
+    right = wanted if is_wide else units.T @ wanted
+    ridge = scale * np.eye(len(gram))
+    solved = np.sum([share * np.linalg.solve(gram + noise * ridge, right) for noise, share in likely.items()], axis=0)
+    return np.asarray(units.T @ solved if is_wide else solved)
+
+
+def _directions(rng: np.random.Generator, size: int, count: int) -> NDArray[np.float64]:
+    """(size, count): as if drawn from a normal distribution, but as many as can be at right angles to each other."""
+    blocks = []
+    for start in range(0, count, size):
+        across = min(size, count - start)
+        turned, _ = np.linalg.qr(rng.standard_normal((size, across)))
+        blocks.append(turned * np.sqrt(rng.chisquare(size, across)))
+    return np.concatenate(blocks, axis=1)
+
+
+def _likely(units: NDArray[np.float64], values: FloatArray) -> tuple[dict[float, float], float]:
+    """How likely each variance of noise is, given those values, and the variance of which they are shares."""
     covariance = units @ units.T
     scale = float(np.trace(covariance)) / len(units) or 1.0
     if len(values) < _TOO_FEW:
-        return _SURE, scale
+        return {_SURE: 1.0}, scale
     variances, directions = np.linalg.eigh(covariance / scale)
-    variances = np.maximum(variances, 0.0)
+    explained = np.maximum(variances, 0.0) + _NOISES[:, None]
     squares = np.square(directions.T @ values)
-    best = min(
-        _NOISES,
-        key=lambda noise: (
-            len(values) * np.log((squares / (variances + noise)).mean() + 1e-9) + np.log(variances + noise).sum()
-        ),
-    )
-    return best, scale
+    against = len(values) * np.log((squares / explained).mean(axis=1) + 1e-9) + np.log(explained).sum(axis=1)
+    likely = np.exp((against.min() - against) / 2)
+    likely[likely < _UNLIKELY] = 0.0
+    shares = likely / likely.sum()
+    return {float(noise): float(share) for noise, share in zip(_NOISES, shares, strict=True) if share}, scale

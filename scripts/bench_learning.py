@@ -400,7 +400,35 @@ def values_from_few(runs: int) -> dict[str, Any]:
                 title = f"{name}, {view}, {count} poses"
                 figures[title] = {learner: float(np.sqrt(np.mean(found))) for learner, found in errors.items()}
                 print(f"  {title.ljust(40)} {'  '.join(f'{key} {one:.3f}' for key, one in figures[title].items())}")
-    return figures
+    return figures | {"between two poses": {name: _between(name, what) for name, what in LANDMARKS}}
+
+
+def _between(name: str, what: str, pairs: int = 300, steps: int = 50, slack: float = 0.02) -> float:
+    """Share of pairs of poses, of values 0 and 1, between which landmarks that go straight never let the value fall."""
+    ((patch, output, dataset),) = read_scorable(RECORDINGS / f"{name}.csv", landmarks=what)
+    ((sequence, _),) = dataset.frames
+    points = sequence.pose if sequence.pose is not None else sequence.right_hand
+    assert points is not None
+    rng = np.random.default_rng(0)
+    rises = []
+    for pair in range(pairs):
+        ends = rng.choice(len(points), size=2, replace=False)
+        way = np.linspace(0, 1, steps, dtype=np.float32)[:, None, None]
+        frames = LandmarkSequence(
+            times_s=np.arange(steps) / 30.0,
+            aspect=np.full(steps, sequence.aspect[ends[0]], dtype=np.float32),
+            pose=sequence.pose,
+            left_hand=None if sequence.left_hand is None else sequence.left_hand[:steps],
+            right_hand=sequence.right_hand,
+        )
+        moved = _with_points(frames, points[ends[0]] * (1 - way) + points[ends[1]] * way)
+        values = extract(patch, moved)[:, feature_columns(patch, output)]
+        learned = _our_values(values[[0, -1]], np.array([0, 1], dtype=np.float32), pair)
+        said = np.clip(learned(values), 0, 1)
+        rises.append(float((np.maximum.accumulate(said) - said).max()) <= slack)
+    share = float(np.mean(rises))
+    print(f"  {name}, between two poses: {share:.2f} of {pairs} pairs never fall back by more than {slack}")
+    return share
 
 
 def regressors() -> dict[str, Callable[[FloatArray, FloatArray, int], Predict]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from instrument.kernels.cpu import forward
+from instrument.models import ridge_head as module
 from instrument.models.fitting import BATCH, Examples, balanced_draws, fit, recipe_for
 from instrument.models.ridge_head import beside, pose_count, ridge_head
 
@@ -54,6 +55,37 @@ def test_a_long_take_does_not_outweigh_a_short_one() -> None:
     head = ridge_head(values, targets, np.r_[np.zeros(500), 1].astype(np.intp), seed=0)
     given = forward(head, np.stack([one, other]))[:, 0]
     assert abs(given[0] - (1 - given[1])) < 0.02
+
+
+def test_a_pose_held_long_says_what_one_frame_of_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    # More rows than units are solved the other way round.
+    monkeypatch.setattr(module, "_MOST_ROWS", 5000)
+    values, targets = poses(30), RNG.uniform(size=30).astype(np.float32)
+    short = ridge_head(values, targets, np.arange(30), seed=0)
+    long = ridge_head(np.repeat(values, 40, axis=0), np.repeat(targets, 40), np.repeat(np.arange(30), 40), seed=0)
+    others = poses(50)
+    np.testing.assert_allclose(forward(long, others), forward(short, others), atol=2e-3)
+
+
+def test_values_that_follow_nothing_are_hardly_believed() -> None:
+    believed, doubted = (
+        ridge_head(values := poses(200), targets(values), np.arange(200), seed=0)
+        for targets in (
+            lambda values: values[:, 0],
+            lambda values: RNG.standard_normal(len(values)).astype(np.float32),
+        )
+    )
+    others = poses(500)
+    assert np.std(forward(believed, others)) > 0.7
+    assert np.std(forward(doubted, others)) < 0.3
+
+
+def test_units_point_in_directions_at_right_angles() -> None:
+    directions = module._directions(np.random.default_rng(0), 30, 100)
+    assert directions.shape == (30, 100)
+    first = directions[:, :30] / np.linalg.norm(directions[:, :30], axis=0)
+    np.testing.assert_allclose(first.T @ first, np.eye(30), atol=1e-9)
+    assert np.linalg.norm(directions, axis=0).mean() == pytest.approx(np.sqrt(30), rel=0.1)
 
 
 def test_poses_that_are_all_the_same_give_the_mean() -> None:
