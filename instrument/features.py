@@ -31,7 +31,7 @@ from instrument.signals import (
 from instrument.skeletons import Skeleton, skeleton_of
 from instrument.smoothing import OneEuroFilter
 
-VERSION = 2
+VERSION = 3
 """Grows whenever a feature changes its meaning; models of another version are trained again."""
 
 FORGET_AFTER_S = 0.3
@@ -46,6 +46,9 @@ DYNAMIC_FEATURES = (
 
 VELOCITY_SPAN_S = 0.1
 """Velocities are measured over this long, so that jitter in frame times does not show."""
+
+DEPTH = 0.5
+"""How much the tracker's z counts beside x and y in the angles of a body: it is there, but it wavers."""
 
 LIMIT = 5.0
 """Positions and distances are clipped to this many body lengths, velocities to ten times it."""
@@ -385,8 +388,8 @@ class _Extraction:
 
     def _pose_columns(self, pose: FloatArray, sequence: LandmarkSequence, used: set[str]) -> dict[str, FloatArray]:
         found = ~np.isnan(pose).any(axis=(1, 2))
-        points = np.nan_to_num(pose[:, :, :2])
-        points[:, :, 0] *= sequence.aspect[:, None]  # from here on x and y are in picture heights
+        points = np.nan_to_num(pose[:, :, :3])
+        points[:, :, ::2] *= sequence.aspect[:, None, None]  # from here on x, y and z are in picture heights
         visibility = np.nan_to_num(pose[:, :, 3])
         is_upper = self._patch.features.body == "upper"
         lengths = body_length(points, is_upper)
@@ -407,14 +410,15 @@ class _Extraction:
         if "angles" in used:
             columns["angles"] = self._angles(body)
         if "distances" in used:
-            columns["distances"] = np.linalg.norm(body[:, self._pairs[:, 0]] - body[:, self._pairs[:, 1]], axis=2)
+            flat = body[:, :, :2]
+            columns["distances"] = np.linalg.norm(flat[:, self._pairs[:, 0]] - flat[:, self._pairs[:, 1]], axis=2)
         if used & {"velocities", "energy", "windowed", "differences"}:
             # Movement is that of the body in the picture as well as that of its limbs.
-            place = points[:, self._moving]
+            place = points[:, self._moving, :2]
             seen = np.clip((visibility - 0.2) / 0.4, 0.0, 1.0)[:, self._moving, None]
             speeds = np.zeros((len(body), len(self._moving), 2), dtype=np.float32)
             trailed = np.zeros((len(body), 2 * len(self._trailed) + 1), dtype=np.float32)
-            trailed[:, :-1] = body[:, self._trailed].reshape(len(body), -1)
+            trailed[:, :-1] = body[:, self._trailed, :2].reshape(len(body), -1)
             dynamic = np.zeros((len(body), 6 * trailed.shape[1]), dtype=np.float32)
             trail = self._trails["pose"]
             for t in np.flatnonzero(found):
@@ -445,12 +449,14 @@ class _Extraction:
         return columns
 
     def _positions(self, body: FloatArray) -> FloatArray:
-        return body[:, self._points].reshape(len(body), -1)
+        return body[:, self._points, :2].reshape(len(body), -1)
 
     def _angles(self, body: FloatArray) -> FloatArray:
-        a, b, c = (body[:, self._joints[:, corner]] for corner in range(3))
-        limbs = body[:, self._limbs[:, 1]] - body[:, self._limbs[:, 0]]
-        directions = limbs / (np.linalg.norm(limbs, axis=2, keepdims=True) + np.float32(0.05))
+        """(T, A): how far joints are bent, and how far limbs point right and down of their length in space."""
+        solid = body * np.array([1.0, 1.0, DEPTH], dtype=np.float32)
+        a, b, c = (solid[:, self._joints[:, corner]] for corner in range(3))
+        limbs = solid[:, self._limbs[:, 1]] - solid[:, self._limbs[:, 0]]
+        directions = limbs[:, :, :2] / (np.linalg.norm(limbs, axis=2, keepdims=True) + np.float32(0.05))
         return np.concatenate([_bend(a, b, c), directions.reshape(len(body), -1)], axis=1)
 
     def _hand_columns(
@@ -518,12 +524,13 @@ class _Extraction:
     def _read_as_body(self, skeleton: Skeleton, numbers: FloatArray) -> dict[str, FloatArray]:
         """The hand, or the body, that those numbers are the points of; not smoothed, as numbers never are."""
         with np.errstate(over="ignore", invalid="ignore"):
-            points = skeleton.landmarks(numbers)[:, :, :2]
+            points = skeleton.landmarks(numbers)[:, :, :3]
             points = points - points.mean(axis=1, keepdims=True)
-            spread = np.sqrt(np.square(points).sum(axis=2).mean(axis=1))[:, None, None]
+            spread = np.sqrt(np.square(points[:, :, :2]).sum(axis=2).mean(axis=1))[:, None, None]
             points = np.nan_to_num(points / (spread + np.float32(1e-12)), nan=0.0, posinf=0.0, neginf=0.0)
         if skeleton.part == "hand":
-            return {"number_hand": _hand_shape(points, palm_length(points))}
+            flat = points[:, :, :2]
+            return {"number_hand": _hand_shape(flat, palm_length(flat))}
         is_upper = self._patch.features.body == "upper"
         body = _from_centre(points, body_length(points, is_upper), is_upper)
         return {"number_body": np.concatenate([self._positions(body), self._angles(body)], axis=1)}
@@ -639,7 +646,7 @@ def _middle(points: FloatArray, name: str) -> FloatArray:
 
 
 def _from_centre(points: FloatArray, length: FloatArray, is_upper: bool) -> FloatArray:
-    """(T, 33, 2): the points of a body from its own centre, in its own `length` (T,)."""
+    """(T, 33, 3): the points of a body from its own centre, in its own `length` (T,)."""
     centre = _middle(points, "shoulder") if is_upper else _middle(points, "hip")
     return np.clip((points - centre[:, None]) / length[:, None, None], -LIMIT, LIMIT)
 
@@ -656,6 +663,7 @@ def _hand_shape(flat: FloatArray, length: FloatArray) -> FloatArray:
 
 def body_length(points: FloatArray, is_upper: bool) -> FloatArray:
     """(T,): the torso, in picture heights; what is largest of measures that foreshorten differently."""
+    points = points[:, :, :2]
     left, right = _pose_index("left_shoulder", "right_shoulder")
     shoulders = np.linalg.norm(points[:, left] - points[:, right], axis=1)
     if is_upper:

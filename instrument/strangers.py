@@ -110,11 +110,12 @@ def _is_there(shown: LandmarkSequence) -> NDArray[np.bool_]:
 def otherwise(sequence: LandmarkSequence, rng: np.random.Generator, is_upper: bool = False) -> LandmarkSequence:
     """The frames of that sequence with limbs and fingers held otherwise, or numbers as a path bent otherwise, in each
     for itself."""
-    heights = np.stack([sequence.aspect, np.ones_like(sequence.aspect)], axis=1)[:, None]
+    aspect = sequence.aspect
+    heights = np.stack([aspect, np.ones_like(aspect), aspect], axis=1)[:, None]
     parts: dict[str, FloatArray] = {}
     if sequence.pose is not None:
         pose = sequence.pose.copy()
-        pose[:, :, :2] = _limbs_moved(pose[:, :, :2] * heights, rng, is_upper) / heights
+        pose[:, :, :3] = _limbs_moved(pose[:, :, :3] * heights, rng, is_upper) / heights
         parts["pose"] = pose
     which = rng.integers(3, size=len(sequence))  # the left, the right, or both
     hands = (sequence.left_hand, sequence.right_hand)
@@ -124,7 +125,8 @@ def otherwise(sequence: LandmarkSequence, rng: np.random.Generator, is_upper: bo
             hand: FloatArray = part.copy()
             other = is_found[1 - side]
             rows = (which != 1 - side) | (True if other is None else ~other)
-            hand[rows, :, :2] = _fingers_moved(hand[rows, :, :2] * heights[rows], rng) / heights[rows]
+            flat = heights[rows, :, :2]
+            hand[rows, :, :2] = _fingers_moved(hand[rows, :, :2] * flat, rng) / flat
             parts[name] = hand
     if sequence.numbers is not None:
         parts["numbers"] = _bent(sequence.numbers.reshape(len(sequence), -1, 2), rng).reshape(len(sequence), -1)
@@ -132,7 +134,7 @@ def otherwise(sequence: LandmarkSequence, rng: np.random.Generator, is_upper: bo
 
 
 def _limbs_moved(points: FloatArray, rng: np.random.Generator, is_upper: bool) -> FloatArray:
-    """(T, 33, 2) bodies with arms, legs or both held otherwise."""
+    """(T, 33, 3) bodies with arms, legs or both held otherwise."""
     points = points.copy()
     count = len(points)
     torso = body_length(points, is_upper)
@@ -140,7 +142,7 @@ def _limbs_moved(points: FloatArray, rng: np.random.Generator, is_upper: bool) -
     alone = np.where(rng.random(count) < ONE_SIDED, rng.integers(2, size=count), -1)
     for limb in _LIMBS:
         turn = TURN_RAD * rng.standard_normal(count)
-        shown = limb.length * np.abs(np.cos(TILT_RAD * rng.standard_normal(count)))
+        tilt = TILT_RAD * rng.standard_normal(count)
         for side, name in enumerate(("left", "right")):
             joint, moved = limb.on(name)
             apart = APART_RAD * rng.standard_normal(count)
@@ -148,10 +150,12 @@ def _limbs_moved(points: FloatArray, rng: np.random.Generator, is_upper: bool) -
             along = points[rows, moved[0]] - points[rows, joint]
             angle = np.arctan2(along[:, 1], along[:, 0])
             wanted = angle + turn[rows] + apart[rows]
-            reach = (shown[rows] * torso[rows])[:, None]
-            end = points[rows, joint] + reach * np.stack([np.cos(wanted), np.sin(wanted)], axis=1)
+            shown = np.abs(np.cos(tilt[rows]))
+            direction = np.stack([shown * np.cos(wanted), shown * np.sin(wanted), np.sin(tilt[rows])], axis=1)
+            end = points[rows, joint] + (limb.length * torso[rows])[:, None] * direction
             from_end = points[np.ix_(rows, moved)] - points[rows, None, moved[0]]
-            points[np.ix_(rows, moved)] = _turned(from_end, wanted - angle) + end[:, None]
+            from_end[:, :, :2] = _turned(from_end[:, :, :2], wanted - angle)
+            points[np.ix_(rows, moved)] = from_end + end[:, None]
     return points
 
 

@@ -140,6 +140,21 @@ def test_features_are_finite_and_bounded_whatever_the_tracker_gives(
     assert np.abs(values).max() <= 1000.0
 
 
+def test_a_forearm_that_points_at_the_camera_is_bent_and_has_hardly_a_direction() -> None:
+    patch = patch_of()
+    straight = sequence_of(moving_body(frames=1, lift=0.5))
+    assert straight.pose is not None
+    bent = dataclasses.replace(straight, pose=straight.pose.copy())
+    assert bent.pose is not None
+    bent.pose[:, 15, 2] = -0.3  # the left wrist; x and y stay where they were
+    names = list(feature_names(patch))
+    elbow, right = names.index("angles.left_elbow"), names.index("angles.left_elbow-left_wrist.right")
+    assert extract(patch, straight)[0, elbow] > 0.95
+    assert extract(patch, bent)[0, elbow] < 0.8
+    assert extract(patch, bent)[0, right] < extract(patch, straight)[0, right] - 0.2
+    assert np.array_equal(extract(patch, bent)[0, :elbow], extract(patch, straight)[0, :elbow])
+
+
 def test_hidden_legs_do_not_move_the_arms() -> None:
     [frame] = moving_body(frames=1)
     assert frame.pose is not None
