@@ -2,13 +2,15 @@
 
 Every frame is turned about its upright axis (as if the camera stood elsewhere), tilted, stretched
 and shaken at the joints. A class is mirrored as well, but only where its own takes are their
-mirror image already: a raised left arm never becomes a raised right one. Place and size need
-nothing, as features do not know them. Numbers that are read as the points of a hand or a body
-are varied as such. docs/learning.md has what each is worth.
+mirror image already, and a body seen from the side where both its sides do the same: a raised left
+arm never becomes a raised right one. Place and size need nothing, as features do not know them.
+Numbers that are read as the points of a hand or a body are varied as such. docs/learning.md has
+what each is worth.
 """
 
 import dataclasses
 from collections.abc import Collection
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +41,19 @@ MOST_VARIATIONS, FEWEST_VARIATIONS = 4000, 1500
 _COMPARED = 60
 _AS_NEAR = 1.5
 """Mirror images may be so much farther from their class than its takes are from each other."""
-_AS_OFTEN = 0.4
-"""So many more of them, as a share, may be nearest to another class than are examples as recorded."""
+_AS_OFTEN = 0.3
+"""If so many more examples, as a share, are nearest to another class once that is mirrored, they are left and right."""
+_NEARER = 2.5
+"""So many times nearer is a class of a single take to another's mirror image than to the other, if they are that."""
+_FROM_SIDE = 0.35
+"""Shoulders and hips of a body seen from the side are nearer to each other than this, in body lengths."""
+_ALIKE = 0.5
+"""So near are all joints to those of the other side where both do the same, seen from the side."""
 _HIPS = [POSE_LANDMARKS.index("left_hip"), POSE_LANDMARKS.index("right_hip")]
+_LEFT, _RIGHT = (
+    [POSE_LANDMARKS.index(f"{side}_{name}") for name in ("shoulder", "hip", "elbow", "wrist", "knee", "ankle")]
+    for side in ("left", "right")
+)
 
 
 def varied(sequence: LandmarkSequence, rng: np.random.Generator, is_upper: bool = False) -> LandmarkSequence:
@@ -84,13 +96,15 @@ def variations(
     rng = np.random.default_rng([seed, 1])
     restaging = Restaging(patch, output, names, sequence, values)
     shown = restaging.shown
-    symmetric = np.zeros(0, dtype=np.intp)
+    may_be_mirrored = np.zeros(len(targets), dtype=bool)
     if shown.pose is not None and not patch.features.mirror:
-        mirrored = restaging.rows(mirror(shown))
-        symmetric = symmetric_classes(values[:, restaging.at], mirrored[:, restaging.at], targets, takes)
+        mirrored = restaging.rows(mirror(shown))[:, restaging.at]
+        symmetric, exchanged = symmetric_classes(values[:, restaging.at], mirrored, targets, takes)
+        may_be_mirrored = np.isin(targets, symmetric) | is_alike_from_side(shown, patch.features.body == "upper")
+        may_be_mirrored &= ~np.isin(targets, exchanged)
     restaging = Restaging(patch, output, names, _tiled(sequence, copies), np.tile(values, (copies, 1)))
     frames = varied(restaging.shown, rng, patch.features.body == "upper")
-    is_mirrored = np.repeat(np.arange(copies) % 2 == 0, len(targets)) & np.tile(np.isin(targets, symmetric), copies)
+    is_mirrored = np.repeat(np.arange(copies) % 2 == 0, len(targets)) & np.tile(may_be_mirrored, copies)
     return restaging.rows(either(is_mirrored, mirror(frames), frames))
 
 
@@ -153,34 +167,64 @@ def is_body(names: tuple[str, ...]) -> bool:
     return any(group in LANDMARK_READINGS or not group.startswith("number") for group in groups)
 
 
+def is_alike_from_side(sequence: LandmarkSequence, is_upper: bool = False) -> NDArray[np.bool_]:
+    """(T,): whether a body is seen from the side and both its sides do the same: mirrored, it faces the other way."""
+    assert sequence.pose is not None
+    points = sequence.pose[:, :, :2] * np.stack([sequence.aspect, np.ones_like(sequence.aspect)], axis=1)[:, None]
+    apart = np.linalg.norm(points[:, _LEFT] - points[:, _RIGHT], axis=2) / body_length(points, is_upper)[:, None]
+    seen = apart[:, :4] if is_upper else apart  # legs may be out of the picture
+    return np.asarray((apart[:, :2] < _FROM_SIDE).all(axis=1) & (seen < _ALIKE).all(axis=1))
+
+
 def symmetric_classes(
     values: FloatArray, mirrored: FloatArray, targets: NDArray[np.intp], takes: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """The classes whose mirror images are as near to their examples as these are to each other.
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The classes that are their own mirror image, and those that are the mirror image of another.
 
-    `values` (T, F) and `mirrored` (T, F) are the features of frames and of their mirror images.
+    `values` (T, F) and `mirrored` (T, F) are the features of frames and of their mirror images. A class is its own
+    if these are as near to its examples as those of its takes are to each other.
     """
     deviation = values.std(axis=0) + np.float32(1e-3)
     rng = np.random.default_rng(0)
     classes = np.unique(targets)
-    rows = np.concatenate([rng.permutation(np.flatnonzero(targets == one))[:_COMPARED] for one in classes])
-    ours, theirs, shows, take = values[rows] / deviation, mirrored[rows] / deviation, targets[rows], takes[rows]
-    to_mirrored, to_ours = _distances(theirs, ours), _distances(ours, ours)
+    picked = [rng.permutation(np.flatnonzero(targets == one))[:_COMPARED] for one in classes]
+    starts, rows = np.cumsum([0, *map(len, picked)]), np.concatenate(picked)
+    ours, theirs, take = values[rows] / deviation, mirrored[rows] / deviation, takes[rows]
+    to_ours, to_images = _distances(ours, ours), _distances(ours, theirs)
     np.fill_diagonal(to_ours, np.inf)
-    found = []
-    for one in classes:
-        is_one = shows == one
-        among = to_ours[np.ix_(is_one, is_one)].copy()
-        if len(np.unique(take[is_one])) > 1:
-            among[take[is_one][:, None] == take[is_one]] = np.inf
-        is_own = shows[to_ours[is_one].argmin(axis=1)] == one
-        is_still_own = shows[to_mirrored[is_one].argmin(axis=1)] == one
-        as_recorded = np.median(among.min(axis=1))
-        as_mirrored = np.median(to_mirrored[np.ix_(is_one, is_one)].min(axis=1))
-        is_near = np.isfinite(as_recorded) and as_mirrored <= _AS_NEAR * as_recorded
-        if is_near and is_still_own.mean() >= is_own.mean() - _AS_OFTEN:
-            found.append(one)
-    return np.array(found, dtype=np.intp)
+    to_class, to_image = (np.minimum.reduceat(one, starts[:-1], axis=1) for one in (to_ours, to_images))
+    apart, images_apart = _middles_apart(values[rows], mirrored[rows], starts)
+    is_own, is_other = np.zeros(len(classes), dtype=bool), np.zeros(len(classes), dtype=bool)
+    for number in range(len(classes)):
+        of_class = slice(starts[number], starts[number + 1])
+        among = to_ours[of_class, of_class].copy()
+        is_in_takes = len(np.unique(take[of_class])) > 1
+        if is_in_takes:
+            among[take[of_class][:, None] == take[of_class]] = np.inf
+        to_own = among.min(axis=1)
+        as_mirrored = np.median(to_images[of_class, of_class].min(axis=0))
+        is_own[number] = np.isfinite(to_own).any() and as_mirrored <= _AS_NEAR * np.median(to_own)
+        others, images = to_class[of_class], to_image[of_class]
+        if is_in_takes:
+            stay, would_stay = (to_own[:, None] < one for one in (others, np.minimum(others, images)))
+            is_image = stay.mean(axis=0) - would_stay.mean(axis=0) >= _AS_OFTEN
+        else:  # frames of one take are next to each other whatever the others are
+            is_image = _NEARER * images_apart[number] <= apart[number]
+        is_image[number] = False
+        is_other |= is_image
+        is_other[number] |= is_image.any()
+    return classes[is_own], classes[is_other]
+
+
+def _middles_apart(
+    values: FloatArray, mirrored: FloatArray, starts: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C, C): how far the mean of the rows of each class is from those of others, and from their mirror images."""
+    middles, images = (
+        np.stack([one[first:last].mean(axis=0) for first, last in pairwise(starts.tolist())])
+        for one in (values, mirrored)
+    )
+    return _distances(middles, middles), _distances(middles, images)
 
 
 def _moved(points: FloatArray, length: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -8,7 +8,7 @@ from bodies import pose
 from instrument.features import extract, feature_names, mirror
 from instrument.patch import parse_patch
 from instrument.signals import FloatArray, LandmarkSequence
-from instrument.variation import symmetric_classes, variations, varied
+from instrument.variation import is_alike_from_side, symmetric_classes, variations, varied
 
 PATCH = parse_patch('[listen]\ntrack = ["pose"]\n[[output]]\nname = "a"\n', Path("patch.toml"))
 OUTPUT = PATCH.outputs[0]
@@ -38,8 +38,8 @@ def takes_of(*names: str) -> tuple[LandmarkSequence, FloatArray, np.ndarray, np.
 
 def symmetric(*names: str) -> set[str]:
     sequence, values, targets, takes = takes_of(*names)
-    found = symmetric_classes(values, extract(PATCH, mirror(sequence)), targets, takes)
-    return {names[index] for index in found}
+    own, exchanged = symmetric_classes(values, extract(PATCH, mirror(sequence)), targets, takes)
+    return {names[index] for index in np.setdiff1d(own, exchanged)}
 
 
 def test_poses_that_are_their_own_mirror_image_may_be_mirrored() -> None:
@@ -53,6 +53,59 @@ def test_left_and_right_never_become_the_same_gesture() -> None:
 def test_a_left_arm_is_not_mirrored_even_where_nothing_is_on_the_right() -> None:
     assert symmetric("left", "rest") == {"rest"}
     assert symmetric("left", "both") == {"both"}
+
+
+def from_the_side(faces: float, knees: float, *, left_arm: float = 0.0) -> np.ndarray:
+    """(33, 4): a body that faces the right (1) or the left (-1) of the picture, its knees bent, an arm before it."""
+    points = pose(0.02)
+    middle = points[[23, 24], 0].mean()
+    points[:, 0] = middle + 0.1 * (points[:, 0] - middle)
+    points[[*range(7), 9, 10, 31, 32], 0] += 0.06 * faces
+    points[[29, 30], 0] -= 0.03 * faces
+    points[[25, 26], 0] += 0.15 * faces * knees
+    points[[25, 26], 1] -= 0.1 * knees
+    points[[13, 15, 17, 19, 21], 0] += np.array([0.1, 0.2, 0.22, 0.22, 0.22]) * faces * left_arm
+    points[[15, 17, 19, 21], 1] -= 0.2 * left_arm
+    return points
+
+
+def mirrored_share(*classes: list[np.ndarray], takes: int) -> float:
+    """Of classes shown facing one way, the share of variations that face the other."""
+    rng = np.random.default_rng(0)
+    shown = np.concatenate([np.repeat(np.array(bodies), 12 // len(bodies), axis=0) for bodies in classes])
+    shown = shown + 0.003 * rng.standard_normal(shown.shape) * np.array([1, 1, 0, 0])
+    targets = np.repeat(np.arange(len(classes)), 12)
+    sequence = LandmarkSequence(
+        times_s=10.0 * np.arange(len(shown)),
+        aspect=np.full(len(shown), 4 / 3, dtype=np.float32),
+        pose=shown.astype(np.float32),
+    )
+    names = feature_names(PATCH)
+    values = extract(PATCH, sequence)
+    numbers = targets * takes + np.tile(np.arange(12) % takes, len(classes))
+    found = variations(PATCH, OUTPUT, names, sequence, values, targets, numbers, copies=8, seed=0)
+    nose = names.index("positions.nose.x")
+    # Each beside the frame that it is a variation of: whatever a class faces is no class's way for all.
+    ways = np.sign(np.tile(values[:, nose], 8)) != np.sign(found[:, nose])
+    return float(ways.mean())
+
+
+def test_what_both_sides_do_is_the_same_seen_from_the_other_side() -> None:
+    for takes in (1, 3):
+        assert mirrored_share([from_the_side(1, 0.0)], [from_the_side(1, 1.0)], takes=takes) > 0.4
+
+
+def test_facing_left_and_facing_right_stay_two_gestures() -> None:
+    for takes in (1, 3):
+        assert mirrored_share([from_the_side(1, 0.0)], [from_the_side(-1, 0.0)], takes=takes) < 0.1
+
+
+def test_an_arm_before_a_body_seen_from_the_side_stays_that_arm() -> None:
+    shown = np.array([from_the_side(1, 0.5), from_the_side(1, 0.0, left_arm=1.0), pose(0.02)])
+    sequence = LandmarkSequence(
+        times_s=np.arange(3.0), aspect=np.full(3, 4 / 3, dtype=np.float32), pose=shown.astype(np.float32)
+    )
+    assert is_alike_from_side(sequence).tolist() == [True, False, False]
 
 
 def test_variations_differ_a_little_and_move_nothing_that_is_not_there() -> None:
