@@ -17,7 +17,7 @@ from instrument.kernels.cpu import Layer
 from instrument.kernels.packing import FloatArray
 from instrument.models.members import diagonal
 
-_MOST_UNITS, _FEWEST_UNITS = 1024, 64
+_MOST_UNITS, _FEWEST_UNITS = 2048, 64
 _MOST_WEIGHTS = 300_000
 """Many features have fewer units, so that a frame stays quick."""
 _NOISES = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
