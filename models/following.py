@@ -19,7 +19,7 @@ from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.fitting import BATCH, Cancelled, Progress, TrainingError
 from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp
-from instrument.models.recent_past import RecentPast, moving_part, recent_past_of, unit_of
+from instrument.models.recent_past import RecentPast, moving_part, recent_past_of, unit_of, usual_liveliness
 from instrument.models.staging import NOTHING, Performance, Run, more_for, perform
 
 PARTS = 8
@@ -69,6 +69,8 @@ class Following:
     """(1 + C * PARTS,): how often each part was shown in training."""
     trimmed_s: tuple[float, ...]
     """How much of each take was still, and cut."""
+    liveliness: float
+    """How fast takes mostly are where they move most, places a second, of the liveliest movement."""
     loss: float
     steps: int
 
@@ -136,6 +138,7 @@ def fit_following(
         durations_s=durations_s,
         prior=prior,
         trimmed_s=trimmed_s,
+        liveliness=max(_liveliness(takes, past.places).values()),
         loss=float(losses[-max(1, steps // 10) :].mean()),
         steps=steps,
     )
@@ -149,7 +152,7 @@ def said_of_take(following: Following, take: MovementTake) -> FloatArray:
     """
     class_count = len(following.durations_s)
     places = following.past.places(take.values)
-    times_s = _without_rests(take.times_s, places)
+    times_s = _without_rests(take.times_s, places, following.liveliness)
     moments = np.unique(np.linspace(0, len(times_s) - 1, 2 * PARTS).round().astype(np.intp))
     asked_s = np.maximum(times_s[moments][:, None] - following.past.lags_s, times_s[0])
     past = np.stack([np.interp(asked_s, take.times_s, column) for column in places.T], axis=2)
@@ -164,20 +167,32 @@ def said_of_take(following: Following, take: MovementTake) -> FloatArray:
     return np.asarray(likely / likely.sum(), dtype=np.float32)
 
 
-def _without_rests(times_s: NDArray[np.float64], places: FloatArray) -> NDArray[np.float64]:
+def _without_rests(times_s: NDArray[np.float64], places: FloatArray, usual: float) -> NDArray[np.float64]:
     """(T,): the times of a take without its still ends, as far as these are long enough to be meant."""
-    first, last = moving_part(times_s, places)
+    first, last = moving_part(times_s, places, usual)
     begins = first if times_s[first] - times_s[0] >= _SHORTEST_REST_S else 0
     ends = last if times_s[-1] - times_s[last - 1] >= _SHORTEST_REST_S else len(times_s)
     return times_s[begins:ends]
+
+
+def _liveliness(takes: Sequence[MovementTake], of: Callable[[FloatArray], FloatArray]) -> dict[int, float]:
+    """How lively takes of each movement mostly are, in what `of` makes of their values."""
+    return {
+        target: usual_liveliness((one.times_s, of(one.values)) for one in takes if one.target == target)
+        for target in {one.target for one in takes} - {NOTHING}
+    }
 
 
 def _runs(takes: Sequence[MovementTake], is_scaled: bool) -> tuple[RecentPast, list[Run], tuple[float, ...]]:
     """The takes as places over time without their still ends, which become stretches of nothing."""
     meant = [one for one in takes if one.target != NOTHING]
     unit = unit_of(np.concatenate([one.values for one in meant]), is_scaled=is_scaled)
+    usual = _liveliness(meant, lambda values: values * unit)
     bounds = [
-        (0, len(one.times_s)) if one.target == NOTHING else moving_part(one.times_s, one.values * unit) for one in takes
+        (0, len(one.times_s))
+        if one.target == NOTHING
+        else moving_part(one.times_s, one.values * unit, usual[one.target])
+        for one in takes
     ]
     moving = [(one, first, last) for one, (first, last) in zip(takes, bounds, strict=True) if one.target != NOTHING]
     rows = np.concatenate([one.values[first:last] for one, first, last in moving])

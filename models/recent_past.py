@@ -5,6 +5,7 @@ moved in the last quarter, half and whole of the window. Times count, not frames
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,8 @@ _MOST_COMPONENTS = 10
 _VARIANCE_KEPT = 0.995
 MOST_WINDOW_S = 10.0
 _ENERGY_SPAN_S = 0.1
+_SHORTEST = 8
+"""Frames; shorter takes are not trimmed."""
 _STILL = 0.1
 """Of a take's range of speed: slower than this is standing still."""
 
@@ -116,20 +119,36 @@ def recent_past_of(rows: FloatArray, unit: FloatArray, longest_s: float) -> Rece
     )
 
 
-def moving_part(times_s: NDArray[np.float64], values: FloatArray) -> tuple[int, int]:
+def usual_liveliness(takes: Iterable[tuple[NDArray[np.float64], FloatArray]]) -> float:
+    """How fast takes of a movement, times (T,) and values (T, F), mostly are where they move most, a second.
+
+    Infinite where all are too short to be trimmed.
+    """
+    found = [np.quantile(_energy(times_s, values), 0.95) for times_s, values in takes if len(times_s) >= _SHORTEST]
+    return float(np.quantile(found, 0.5, method="lower")) if found else math.inf
+
+
+def moving_part(times_s: NDArray[np.float64], values: FloatArray, usual: float = math.inf) -> tuple[int, int]:
     """The first frame that moves and the one after the last: a take's still start and end lie outside.
 
-    All of the take where nothing stands out from the rest.
+    All of the take where nothing stands out from the rest. `usual` is how lively such takes are, for beside a
+    tracker's slip all the rest of a take looks still.
     """
     count = len(times_s)
-    if count < 8:
+    if count < _SHORTEST:
         return 0, count
-    gaps_s = np.maximum(np.diff(times_s), 1e-3)
-    speeds = np.linalg.norm(np.diff(values, axis=0), axis=1) / gaps_s
-    span = max(1, round(_ENERGY_SPAN_S / float(np.median(gaps_s)))) | 1
-    energy = np.convolve(np.pad(speeds, span // 2, mode="edge"), np.full(span, 1 / span), mode="valid")
+    energy = _energy(times_s, values)
     floor, peak = np.quantile(energy, [0.05, 0.95])
+    peak = min(peak, usual)
     moving = np.flatnonzero(energy > floor + _STILL * (peak - floor))
     if peak < 3 * floor or not len(moving) or moving[-1] - moving[0] < 3:
         return 0, count
     return int(moving[0]), int(moving[-1]) + 2
+
+
+def _energy(times_s: NDArray[np.float64], values: FloatArray) -> NDArray[np.float64]:
+    """(T - 1,): how fast each frame moves, about a tenth of a second."""
+    gaps_s = np.maximum(np.diff(times_s), 1e-3)
+    speeds = np.linalg.norm(np.diff(values, axis=0), axis=1) / gaps_s
+    span = max(1, round(_ENERGY_SPAN_S / float(np.median(gaps_s)))) | 1
+    return np.convolve(np.pad(speeds, span // 2, mode="edge"), np.full(span, 1 / span), mode="valid")
