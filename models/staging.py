@@ -3,7 +3,8 @@
 Movements are played at half to double speed, evenly or not, a little larger or smaller, out of and into
 everything else that happens on a stage: standing still, wandering about, a movement begun and left,
 the way back, one played backwards, parts of movements in an order nobody meant, and whatever was recorded with
-nothing meant. All of that is "nothing".
+nothing meant. All of that is "nothing". Now and then the tracker slips: for a frame or three it sees the body
+elsewhere.
 """
 
 import math
@@ -38,6 +39,10 @@ _VARIED_FULLY = 5
 """With more takes of each movement than this less is varied: they show it themselves."""
 _LEADS = 0.35
 """A movement leads from here to there if its ends miss both by less than this share of the way, together."""
+_SLIPS = 0.003
+"""How often a tracker's slip begins, of frames."""
+_LONGEST_SLIP = 3
+"""Frames."""
 _IDLENESS = {"still": 0.25, "wander": 0.2, "leave": 0.15, "backwards": 0.1, "recorded": 0.15, "cut up": 0.15}
 """What happens between movements, and how often."""
 
@@ -75,16 +80,20 @@ def perform(
     rng: np.random.Generator,
     check: Callable[[], None] = lambda: None,
 ) -> Performance:
-    """A performance in which every movement comes equally often; `check` is called between them, and may raise."""
+    """A performance in which every movement comes equally often, and every take of one.
+
+    `check` is called between them, and may raise.
+    """
     stage = _Stage(runs, rng)
     by_class = [[n for n, one in enumerate(stage.meant) if one.target == target] for target in range(class_count)]
     usual = stage.usual_s / stage.frame_s
     rounds = int(
         np.clip(_FRAMES * more_for(len(stage.meant)) / (2.5 * usual * class_count), _FEWEST_ROUNDS, _MOST_ROUNDS)
     )
-    for _ in range(rounds):
+    decks = [np.concatenate([rng.permutation(one) for _ in range(-(-rounds // len(one)))]) for one in by_class]
+    for number in range(rounds):
         for target in rng.permutation(class_count):
-            stage.play(int(rng.choice(by_class[target])))
+            stage.play(int(decks[target][number]))
         check()
     return stage.performance()
 
@@ -156,13 +165,23 @@ class _Stage:
     def performance(self) -> Performance:
         lengths = [len(places) for places, _, _ in self._pieces]
         frames = np.concatenate([np.arange(length) for length in lengths])
+        places = np.concatenate([places for places, _, _ in self._pieces])
+        self._slip(places)
         return Performance(
             frame_s=self.frame_s,
-            places=np.concatenate([places for places, _, _ in self._pieces]),
+            places=places,
             targets=np.repeat([target for _, target, _ in self._pieces], lengths).astype(np.intp),
             progress=np.concatenate([progress for _, _, progress in self._pieces]),
             elapsed_s=(frames * self.frame_s).astype(np.float32),
         )
+
+    def _slip(self, places: FloatArray) -> None:
+        rng = self._rng
+        for first in rng.integers(len(places), size=rng.poisson(_SLIPS * len(places))):
+            away = (
+                rng.standard_normal(places.shape[1]) * self._spread * math.exp(rng.uniform(math.log(0.5), math.log(4)))
+            )
+            places[first : first + rng.integers(1, _LONGEST_SLIP + 1)] += away.astype(np.float32)
 
     def _add(self, places: NDArray[np.floating], target: int = NOTHING, progress: FloatArray | None = None) -> None:
         """Plays these places, a little shaky."""

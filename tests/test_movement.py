@@ -72,6 +72,13 @@ def test_another_frame_rate_makes_no_difference(model: MovementModel) -> None:
     assert hits(events(model, places[::2], HZ / 2)) == ["circle", "zigzag"]
 
 
+def test_a_tracker_that_slips_three_times_a_second_takes_no_movement_away(model: MovementModel) -> None:
+    played = [circle(1.0, seed=20), zigzag(1.2, seed=21), zigzag(0.7, seed=22), circle(1.8, seed=23)]
+    places = stream(played)
+    places[7 :: HZ // 3] += (1.5, -2.0)
+    assert hits(events(model, places)) == ["circle", "zigzag", "zigzag", "circle"]
+
+
 def test_the_onset_is_told(model: MovementModel) -> None:
     places = stream([circle(1.0, seed=20)])
     (hit,) = [one for one in events(model, places) if one.what == "hit"]
