@@ -23,6 +23,9 @@ _LEAVE = 0.15
 _ENTRIES = (0.7, 0.3)
 """A movement is noticed in its first part or its second."""
 _MOST_STEPS = 5
+"""Of a frame: from one part to one less than so many further."""
+_STEPS = np.arange(_MOST_STEPS)
+_FACTORIALS = np.array([math.factorial(step) for step in _STEPS], dtype=np.float64)
 _BEGINS, _COUNTS, _ENDS = 0.5, 0.5, 0.3
 """Probabilities at which a movement has begun, may count as played, and has ended."""
 _STRONGEST = 7.0
@@ -51,6 +54,9 @@ class Follower:
         self._durations_s = durations_s.astype(np.float64)
         self._prior = np.log(prior.astype(np.float64) + 1e-4)
         self._parts = (len(prior) - 1) // len(durations_s)
+        between = np.arange(self._parts) - np.arange(self._parts)[:, None]
+        # From a part to an earlier one, or too far, is the last column of shares: none.
+        self._steps_between = np.where((between >= 0) & (between < _MOST_STEPS), between, _MOST_STEPS)
         self._middles = (np.arange(self._parts) + 0.5) / self._parts
         # The middle of the last part is as far as progress can be seen to go.
         self._at = min(at, float(self._middles[-1]) - 0.02) - 0.5 / self._parts
@@ -114,17 +120,12 @@ class Follower:
     def _advance(self, passed_s: float, entered_s: float) -> None:
         """Time passes: steps to later parts are a Poisson process; mean onsets travel along."""
         steps = passed_s * self._parts / self._durations_s
-        weighted = self._probabilities * self._onsets_s
-        probabilities, onsets = np.zeros_like(weighted), np.zeros_like(weighted)
-        share = np.exp(-steps)
-        for step in range(min(_MOST_STEPS, self._parts)):
-            kept = self._parts - step
-            probabilities[:, step:] += self._probabilities[:, :kept] * share[:, None]
-            onsets[:, step:] += weighted[:, :kept] * share[:, None]
-            share = share * steps / (step + 1)
-        stays = (1 - np.minimum(0.5, _LEAVE * passed_s / self._durations_s))[:, None]
-        probabilities *= stays
-        onsets *= stays
+        shares = np.zeros((len(steps), _MOST_STEPS + 1))
+        shares[:, :_MOST_STEPS] = np.exp(-steps)[:, None] * steps[:, None] ** _STEPS / _FACTORIALS
+        shares *= (1 - np.minimum(0.5, _LEAVE * passed_s / self._durations_s))[:, None]
+        weighted = np.stack([self._probabilities, self._probabilities * self._onsets_s], axis=1)
+        travelled = weighted @ shares[:, self._steps_between]
+        probabilities, onsets = travelled[:, 0], travelled[:, 1]
         left = 1.0 - self._nothing - probabilities.sum()
         entering = self._nothing * min(0.5, _ENTER_HZ * passed_s)
         self._nothing += max(left, 0.0) - entering

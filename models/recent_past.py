@@ -32,6 +32,15 @@ _STILL = 0.1
 """Of a take's range of speed: slower than this is standing still."""
 
 
+def _mean_of_first(counts: list[int], of: int) -> FloatArray:
+    """(S, of): what gives the means of the first so many of them."""
+    return np.stack([(np.arange(of) < count) / count for count in counts]).astype(np.float32)
+
+
+_MEAN_OF_MOMENTS = _mean_of_first([EVEN // part for part in _STRETCHES], EVEN)
+_MEAN_OF_STEPS = _mean_of_first([EVEN // part - 1 for part in _STRETCHES], EVEN - 1)
+
+
 @dataclass(frozen=True)
 class RecentPast:
     """How features become places, and places of the recent past what the network sees."""
@@ -49,6 +58,11 @@ class RecentPast:
         far = np.concatenate([[0.0], np.geomspace(_NEAREST, 1.0, LAGS), np.arange(EVEN) / EVEN])
         return self.window_s * far
 
+    @cached_property
+    def _spans(self) -> FloatArray:
+        """(LAGS,) between moments ever further back, of the window."""
+        return (np.diff(self.lags_s[: LAGS + 1]) / self.window_s).astype(np.float32)
+
     @property
     def width(self) -> int:
         """How many numbers the network sees."""
@@ -65,19 +79,18 @@ class RecentPast:
         far, even = past[:, : LAGS + 1], past[:, LAGS + 1 :]
         now = far[:, :1]
         steps, lengths = _steps(far)
-        spans = np.diff(self.lags_s[: LAGS + 1]).astype(np.float32)
         directions = steps / (lengths + 0.05 * lengths.max(axis=1, keepdims=True) + np.float32(0.01))[..., None]
-        speeds = np.log(lengths / spans * np.float32(self.window_s) + np.float32(0.05))
-        even_steps, even_lengths = _steps(even)
-        even_lengths = even_lengths + np.float32(0.3) * even_lengths.mean(axis=1, keepdims=True) + np.float32(0.003)
+        speeds = np.log(lengths / self._spans + np.float32(0.05))
+        even_steps, moved = _steps(even)
+        even_lengths = moved + np.float32(0.3) * moved.mean(axis=1, keepdims=True) + np.float32(0.003)
         bends = even_steps / even_lengths[..., None]
         straight = np.einsum("rkd,rkd->rk", bends[:, 1:], bends[:, :-1])
-        seen = [now, far[:, 1:] - now, directions, speeds, bends, np.log(even_lengths), straight]
-        for part in _STRETCHES:
-            stretch = even[:, : EVEN // part]
-            mean = stretch.mean(axis=1)
-            moved = np.sqrt(np.square(even_steps[:, : EVEN // part - 1]).sum(axis=2)).mean(axis=1)
-            seen += [mean - now[:, 0], stretch.std(axis=1), np.log(moved + np.float32(0.01))]
+        since = even - now
+        means = _MEAN_OF_MOMENTS @ since
+        spreads = np.sqrt(np.maximum(_MEAN_OF_MOMENTS @ (since * since) - means * means, 0))
+        energies = np.log(_MEAN_OF_STEPS @ moved[..., None] + np.float32(0.01))
+        stretches = np.concatenate([means, spreads, energies], axis=2)
+        seen = [now, far[:, 1:] - now, directions, speeds, bends, np.log(even_lengths), straight, stretches]
         return np.concatenate([one.reshape(count, -1) for one in seen], axis=1, dtype=np.float32)
 
 
