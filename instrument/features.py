@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
+from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, Smoothing
 from instrument.signals import (
     EXCHANGED_POSE,
     HAND_LANDMARKS,
@@ -342,6 +342,55 @@ def mirror(sequence: LandmarkSequence) -> LandmarkSequence:
     )
 
 
+def smoothed(patch: Patch, sequence: LandmarkSequence) -> LandmarkSequence:
+    """The landmarks of a whole take as its features show them: bodies and hands smoothed, numbers as they came."""
+    scale = np.stack([sequence.aspect, np.ones_like(sequence.aspect), sequence.aspect], axis=1)[:, None]
+    parts = {}
+    for name in ("pose", "left_hand", "right_hand"):
+        part: FloatArray | None = getattr(sequence, name)
+        if part is None:
+            continue
+        found = _is_found(part)
+        points = np.nan_to_num(part[:, :, :3]) * scale
+        is_upper = patch.features.body == "upper"
+        lengths = body_length(points, is_upper) if name == "pose" else palm_length(points[:, :, :2])
+        _Smoother(patch.smoothing).smooth(points, found, lengths, sequence.times_s)
+        parts[name] = part.copy()
+        parts[name][found, :, :3] = (points / scale)[found]
+    return dataclasses.replace(sequence, **parts)  # type: ignore[arg-type]
+
+
+def _is_found(part: FloatArray) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(part).any(axis=(1, 2)))
+
+
+class _Smoother:
+    """Smooths one body or hand, and begins afresh after a gap."""
+
+    def __init__(self, options: Smoothing) -> None:
+        self._filter = OneEuroFilter(options)
+        self.forget()
+
+    def forget(self) -> None:
+        self._last_s = -np.inf
+
+    def smooth(
+        self, points: FloatArray, found: NDArray[np.bool_], lengths: FloatArray, times_s: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Smooths, in place, the (T, L, D) points that were found, in the unit of `lengths` (T,).
+
+        Says (T,) where it began afresh.
+        """
+        is_afresh = np.zeros(len(points), dtype=bool)
+        for t in np.flatnonzero(found):
+            if times_s[t] - self._last_s > FORGET_AFTER_S:
+                self._filter.reset()
+                is_afresh[t] = True
+            self._last_s = times_s[t]
+            points[t] = self._filter.update(points[t], time_s=float(times_s[t]), body_length=float(lengths[t]))
+        return is_afresh
+
+
 class _Extraction:
     """The stateful part: smoothing filters and the recent past."""
 
@@ -349,12 +398,10 @@ class _Extraction:
         self._patch = patch
         self._groups = groups
         self._width = sum(len(_group_names(patch, group)) for group in groups)
-        self._pose_filter = OneEuroFilter(patch.smoothing)
-        self._hand_filters = (OneEuroFilter(patch.smoothing), OneEuroFilter(patch.smoothing))
+        self._pose_smoother = _Smoother(patch.smoothing)
+        self._hand_smoothers = (_Smoother(patch.smoothing), _Smoother(patch.smoothing))
         self._window_s = patch.features.window_s
         self._trails = {"pose": _Trail(), "hands": _Trail(), "numbers": _Trail()}
-        self._last_pose_s = -np.inf
-        self._last_hand_s = [-np.inf, -np.inf]
         body = patch.features.body
         self._points = _pose_index(*_POINTS[body])
         self._moving = _pose_index(*_MOVING[body])
@@ -366,8 +413,8 @@ class _Extraction:
         self._right_moving = [i for i, name in enumerate(_MOVING[body]) if name.startswith("right")]
 
     def reset(self) -> None:
-        self._last_pose_s = -np.inf
-        self._last_hand_s = [-np.inf, -np.inf]
+        for smoother in (self._pose_smoother, *self._hand_smoothers):
+            smoother.forget()
         for trail in self._trails.values():
             trail.clear()
 
@@ -387,21 +434,12 @@ class _Extraction:
         return np.concatenate([blank, *(columns[group] for group in self._groups)], axis=1, dtype=np.float32)
 
     def _pose_columns(self, pose: FloatArray, sequence: LandmarkSequence, used: set[str]) -> dict[str, FloatArray]:
-        found = ~np.isnan(pose).any(axis=(1, 2))
+        found = _is_found(pose)
         points = np.nan_to_num(pose[:, :, :3])
         points[:, :, ::2] *= sequence.aspect[:, None, None]  # from here on x, y and z are in picture heights
         visibility = np.nan_to_num(pose[:, :, 3])
         is_upper = self._patch.features.body == "upper"
-        lengths = body_length(points, is_upper)
-        is_afresh = np.zeros(len(points), dtype=bool)
-        for t in np.flatnonzero(found):
-            if sequence.times_s[t] - self._last_pose_s > FORGET_AFTER_S:
-                self._pose_filter.reset()
-                is_afresh[t] = True
-            self._last_pose_s = sequence.times_s[t]
-            points[t] = self._pose_filter.update(
-                points[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
-            )
+        is_afresh = self._pose_smoother.smooth(points, found, body_length(points, is_upper), sequence.times_s)
         length = body_length(points, is_upper)
         body = _from_centre(points, length, is_upper)
         columns: dict[str, FloatArray] = {}
@@ -465,19 +503,12 @@ class _Extraction:
         count = len(sequence)
         shapes, tips, palms, founds = [], [], [], []
         for side, hand in enumerate(hands):
-            found = ~np.isnan(hand).any(axis=(1, 2))
+            found = _is_found(hand)
             points = np.nan_to_num(hand)
             points[:, :, 0] *= sequence.aspect[:, None]
             points[:, :, 2] *= sequence.aspect[:, None]
             flat = points[:, :, :2].copy()
-            lengths = palm_length(flat)
-            for t in np.flatnonzero(found):
-                if sequence.times_s[t] - self._last_hand_s[side] > FORGET_AFTER_S:
-                    self._hand_filters[side].reset()
-                self._last_hand_s[side] = sequence.times_s[t]
-                flat[t] = self._hand_filters[side].update(
-                    flat[t], time_s=float(sequence.times_s[t]), body_length=float(lengths[t])
-                )
+            self._hand_smoothers[side].smooth(flat, found, palm_length(flat), sequence.times_s)
             length = palm_length(flat)
             shape = np.concatenate([np.ones((count, 1), dtype=np.float32), _hand_shape(flat, length)], axis=1)
             shape[~found] = 0.0

@@ -39,6 +39,8 @@ CORNERS = 0.5
 LENGTHEN = 0.4
 """Deviation of the logarithm of a path's length."""
 
+_SEEN = 1e-3
+"""A feature that changes by less was rounded."""
 _ARMS, _LEGS = 0, 1
 
 
@@ -92,7 +94,7 @@ def strangers(
     shown = otherwise(restaging.shown, rng, is_upper)
     is_there = _is_there(restaging.shown)
     if output.inputs:  # what was held otherwise may be nothing that these features see
-        is_there &= (restaging.rows(shown) != values).any(axis=1)
+        is_there &= (np.abs(restaging.rows(shown) - values) > _SEEN).any(axis=1)
     if shown.numbers is None:
         shown = either(rng.random(len(shown)) < 0.5, varied(shown, rng, is_upper), shown)
     return restaging.rows(shown)[is_there], np.flatnonzero(is_there)

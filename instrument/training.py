@@ -22,6 +22,7 @@ from instrument.features import (
     feature_columns,
     feature_fingerprint,
     feature_names,
+    smoothed,
     with_inputs,
 )
 from instrument.kernels.cpu import dequantised
@@ -74,7 +75,7 @@ class TakeFeatures:
     is_usable: NDArray[np.bool_]
     """(T,): whether a body was found, and every feature is a number that something can measure."""
     sequence: LandmarkSequence
-    """What they were made from."""
+    """The landmarks that they show, smoothed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class Dataset:
     feature_names: tuple[str, ...]
     """(F,)"""
     frames: tuple[tuple[LandmarkSequence, NDArray[np.intp]], ...]
-    """For each take its landmarks, and which of its frames are the examples."""
+    """For each take its landmarks, smoothed, and which of its frames are the examples."""
     notes: tuple[str, ...]
     """What was left out or changed, in plain words."""
 
@@ -129,7 +130,8 @@ class FeatureCache:
             sequence = store.landmarks(take.id)
             values = extract(patch, sequence)
             is_usable = sequence.is_tracked & (np.abs(values) < _NO_NUMBER).all(axis=1)
-            found = TakeFeatures(values=values, is_usable=is_usable, sequence=replace(sequence, pose_world=None))
+            shown = smoothed(patch, replace(sequence, pose_world=None))
+            found = TakeFeatures(values=values, is_usable=is_usable, sequence=shown)
             self._bytes += _size(found)
         self._kept[key] = found
         while self._bytes > self._most_bytes and len(self._kept) > 1:

@@ -14,6 +14,7 @@ from instrument.features import (
     feature_columns,
     feature_fingerprint,
     feature_names,
+    smoothed,
     with_inputs,
 )
 from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Patch, parse_patch
@@ -209,6 +210,19 @@ def test_a_hand_moving_right_at_one_palm_a_second_says_so() -> None:
 
 def unsmoothed_patch(patch: Patch) -> Patch:
     return dataclasses.replace(patch, smoothing=dataclasses.replace(patch.smoothing, min_cutoff_hz=0.0))
+
+
+@pytest.mark.parametrize(("kind", "body"), [("pose", "full"), ("pose", "upper"), ("hands", "full")])
+def test_smoothed_landmarks_are_those_that_features_show(kind: str, body: str) -> None:
+    patch = patch_of(kind, body=body)
+    sequence = sequence_of((moving_body if kind == "pose" else moving_hands)(frames=60))
+    sequence.times_s[40:] += 2 * FORGET_AFTER_S
+    for part in (sequence.pose, sequence.left_hand):
+        if part is not None:
+            part[5:8] = np.nan
+    shown = smoothed(patch, sequence)
+    np.testing.assert_allclose(extract(unsmoothed_patch(patch), shown), extract(patch, sequence), atol=2e-3)
+    assert np.abs(extract(unsmoothed_patch(patch), sequence) - extract(patch, sequence)).max() > 0.02
 
 
 def test_window_statistics_and_differences_are_those_of_the_window() -> None:

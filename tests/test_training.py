@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from instrument import features, training
 from instrument.kernels.cpu import dequantised, forward
 from instrument.models.fitting import Cancelled, Progress, TrainingError
 from instrument.models.trained import load_model
-from instrument.patch import PatchError, read_patch
+from instrument.patch import PatchError, Smoothing, read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
 from instrument.signals import (
@@ -25,7 +25,7 @@ from instrument.signals import (
     landmark_sequence,
 )
 from instrument.takes import TakesError, TakeStore, WholeTake
-from instrument.training import FeatureCache, train_project
+from instrument.training import FeatureCache, gather, train_project
 
 CLASSES = """
 [listen]
@@ -69,8 +69,8 @@ class TakeWriter:
         rows[:lost] = np.nan
         self._add(targets, _numbers(rows), moving or {})
 
-    def body(self, target: str, *, lift: float, frames: int = 20, lost: int = 0) -> None:
-        """A take of a body with its arms at `lift`, which is not in view in the first `lost` frames."""
+    def body(self, target: str, *, lift: float | None, frames: int = 20, lost: int = 0) -> None:
+        """A take of a body, its arms at `lift` (None: they rise and fall), not in view in the first `lost` frames."""
         sequence = landmark_sequence(moving_body(frames=frames, lift=lift), ("pose",))
         assert sequence.pose is not None
         sequence.pose[:lost] = np.nan
@@ -427,6 +427,19 @@ def test_progress_names_the_output(written: TakeWriter) -> None:
     written.train(on_progress=lambda output, progress: seen.append((output, progress)))
     assert {output for output, _ in seen} == {"pose"}
     assert seen[-1][1].step == seen[-1][1].steps
+
+
+def test_what_is_varied_is_what_features_show_of_a_body_that_moves(written: TakeWriter) -> None:
+    written.patch(CLASSES.replace('source = "osc"', 'track = ["pose"]'))
+    written.body("moves", lift=None, frames=60)
+    written.body("hangs", lift=0.0)
+    patch = read_patch(written.project.patch_file)
+    with TakeStore.open(written.project.takes_file, readonly=True) as store:
+        dataset = gather(patch, patch.outputs[0], store.takes(), store, FeatureCache())
+    as_it_is = replace(patch, smoothing=Smoothing(min_cutoff_hz=0.0))
+    columns = features.feature_columns(patch, patch.outputs[0])
+    shown = np.concatenate([features.extract(as_it_is, one)[np.ix_(rows, columns)] for one, rows in dataset.frames])
+    np.testing.assert_allclose(shown, dataset.examples.values, atol=2e-3)
 
 
 @pytest.fixture
