@@ -382,11 +382,16 @@ class _Smoother:
         Says (T,) where it began afresh.
         """
         is_afresh = np.zeros(len(points), dtype=bool)
-        for t in np.flatnonzero(found):
-            if times_s[t] - self._last_s > FORGET_AFTER_S:
+        rows = np.flatnonzero(found)
+        if not len(rows):
+            return is_afresh
+        at_s = times_s[rows]
+        is_afresh[rows[1:]] = at_s[1:] - at_s[:-1] > FORGET_AFTER_S
+        is_afresh[rows[0]] = at_s[0] - self._last_s > FORGET_AFTER_S
+        self._last_s = float(at_s[-1])
+        for t in rows if self._filter.is_on else ():
+            if is_afresh[t]:
                 self._filter.reset()
-                is_afresh[t] = True
-            self._last_s = times_s[t]
             points[t] = self._filter.update(points[t], time_s=float(times_s[t]), body_length=float(lengths[t]))
         return is_afresh
 

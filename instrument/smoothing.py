@@ -25,6 +25,11 @@ class OneEuroFilter:
         self._speed: FloatArray | None = None
         self._time_s = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it changes anything."""
+        return self._options.min_cutoff_hz > 0.0
+
     def reset(self) -> None:
         self._filtered = None
 
@@ -32,7 +37,7 @@ class OneEuroFilter:
         """The filtered points; `points` are in the unit of `body_length`."""
         options = self._options
         elapsed_s = time_s - self._time_s
-        if options.min_cutoff_hz == 0.0:
+        if not self.is_on:
             return points
         if self._filtered is None or self._speed is None or self._filtered.shape != points.shape:
             self._filtered = points.copy()
