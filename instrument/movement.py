@@ -3,6 +3,7 @@
 Knows the patch's outputs and takes' features, not processes, routes or messages.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -221,6 +222,7 @@ class MovementRunner:
         self._follower = Follower(model.durations_s, model.prior, at=at)
         self._times_s = np.zeros(round(2 * _HIGHEST_RATE_HZ * model.past.window_s) + 64)
         self._places = np.zeros((len(self._times_s), model.past.axes.shape[1]), dtype=np.float32)
+        self._numbers = np.arange(len(self._times_s), dtype=np.float64)
         self._count = 0
 
     def update(self, time_s: float, values: FloatArray) -> TriggerPrediction:
@@ -231,7 +233,7 @@ class MovementRunner:
         self._remember(time_s, values)
         past = self._look_back(time_s - self._past.lags_s)
         given = self._forward(self._past.inputs(past[None])[0])
-        if not np.isfinite(given).all():
+        if not math.isfinite(given.sum()):
             return self._nothing_but([*events, *self.let_go()])
         elapsed_s = float(min(max(given[-1], 0.0), 1.0)) ** 2 * self._past.window_s
         moments = self._follower.update(time_s, given[:-1], elapsed_s)
@@ -274,19 +276,18 @@ class MovementRunner:
             self._places[:kept] = self._places[-kept:].copy()
             self._count = kept
         self._times_s[self._count] = time_s
-        self._places[self._count] = self._past.places(values)
+        self._past.places(values, out=self._places[self._count])
         self._count += 1
 
     def _look_back(self, asked_s: NDArray[np.float64]) -> FloatArray:
         """(K, D): where the body was at these times; before anything is known, where it was first."""
-        times_s = self._times_s[: self._count]
-        after = np.searchsorted(times_s, asked_s).clip(1, max(self._count - 1, 1))
-        before = np.minimum(after - 1, self._count - 1)
-        after = np.minimum(after, self._count - 1)
-        gaps_s = np.maximum(times_s[after] - times_s[before], 1e-6)
-        share = ((asked_s - times_s[before]) / gaps_s).clip(0.0, 1.0).astype(np.float32)[:, None]
-        start = self._places[before]
-        return start + (self._places[after] - start) * share
+        at = np.interp(asked_s, self._times_s[: self._count], self._numbers[: self._count])
+        before = at.astype(np.intp)
+        share = (at - before).astype(np.float32)[:, None]
+        places = self._places[: self._count]
+        start = places.take(before, axis=0)
+        before += 1
+        return start + (places.take(before, axis=0, mode="clip") - start) * share
 
     def _event(self, moment: Moment, time_s: float) -> MovementEvent:
         name = self._model.classes[moment.movement]

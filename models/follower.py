@@ -8,6 +8,7 @@ one only after its beginning, and counts once.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,13 @@ _STEPS = np.arange(_MOST_STEPS)
 _FACTORIALS = np.array([math.factorial(step) for step in _STEPS], dtype=np.float64)
 _BEGINS, _COUNTS, _ENDS = 0.5, 0.5, 0.3
 """Probabilities at which a movement has begun, may count as played, and has ended."""
-_STRONGEST = 7.0
-"""Log likelihood ratio of one frame at most, for a network can be sure and wrong."""
+_STRONGEST = math.exp(7.0)
+"""Likelihood ratio of one frame at most, for a network can be sure and wrong."""
 _FORGET_AFTER_S = 0.5
+_TICK_S = 0.0005
+"""To which the time between frames is rounded, so that what it makes likely is computed once for many frames."""
+_MOST_KEPT = 64
+"""Such times, a few for each frame rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +57,24 @@ class Follower:
     def __init__(self, durations_s: FloatArray, prior: FloatArray, *, at: float) -> None:
         """`durations_s` (C,), `prior` (1 + C * P,), and the progress `at` which a movement counts as played."""
         self._durations_s = durations_s.astype(np.float64)
-        self._prior = np.log(prior.astype(np.float64) + 1e-4)
+        self._prior = prior.astype(np.float64) + 1e-4
         self._parts = (len(prior) - 1) // len(durations_s)
         between = np.arange(self._parts) - np.arange(self._parts)[:, None]
         # From a part to an earlier one, or too far, is the last column of shares: none.
         self._steps_between = np.where((between >= 0) & (between < _MOST_STEPS), between, _MOST_STEPS)
+        self._entries = np.array(_ENTRIES) / len(durations_s)
         self._middles = (np.arange(self._parts) + 0.5) / self._parts
         # The middle of the last part is as far as progress can be seen to go.
         self._at = min(at, float(self._middles[-1]) - 0.02) - 0.5 / self._parts
+        self._travel_in = lru_cache(_MOST_KEPT)(self._travel)
         self.reset()
 
     def reset(self) -> None:
         """Forgets what came before: nothing is under way."""
         self._nothing = 1.0
-        self._probabilities = np.zeros((len(self._durations_s), self._parts))
-        self._onsets_s = np.zeros_like(self._probabilities)
+        # (C, 2, P): how likely each part is, and that times its mean onset.
+        self._states = np.zeros((len(self._durations_s), 2, self._parts))
+        self._by_movement = np.zeros(len(self._durations_s))
         self._updated_at_s = -math.inf
         self._current: int | None = None
         self._has_counted = False
@@ -76,7 +84,7 @@ class Follower:
     @property
     def confidences(self) -> FloatArray:
         """(C,): how likely each movement is under way."""
-        return self._probabilities.sum(axis=1).astype(np.float32)
+        return self._by_movement.astype(np.float32)
 
     @property
     def current(self) -> int | None:
@@ -98,15 +106,16 @@ class Follower:
         passed_s = max(time_s - self._updated_at_s, 1e-4)
         self._updated_at_s = time_s
         self._advance(passed_s, time_s - elapsed_s)
-        logits = given.astype(np.float64)
-        logits -= logits.max()
-        ratios = logits - math.log(np.exp(logits).sum()) - self._prior
-        likelihoods = np.exp(np.clip(ratios, -_STRONGEST, _STRONGEST) * min(1.0, passed_s / _MEMORY_S))
+        posteriors = np.exp(given - given.max())
+        ratios = posteriors / (posteriors.sum() * self._prior)
+        likelihoods = ratios.clip(1 / _STRONGEST, _STRONGEST) ** min(1.0, passed_s / _MEMORY_S)
         self._nothing *= likelihoods[0]
-        self._probabilities *= likelihoods[1:].reshape(self._probabilities.shape)
-        total = self._nothing + self._probabilities.sum()
+        self._states *= likelihoods[1:].reshape(-1, 1, self._parts)
+        by_movement = self._states[:, 0].sum(axis=1)
+        total = self._nothing + by_movement.sum()
         self._nothing /= total
-        self._probabilities /= total
+        self._states /= total
+        self._by_movement = by_movement / total
         return self._moments(time_s)
 
     def let_go(self) -> list[Moment]:
@@ -118,26 +127,27 @@ class Follower:
         return [ended]
 
     def _advance(self, passed_s: float, entered_s: float) -> None:
-        """Time passes: steps to later parts are a Poisson process; mean onsets travel along."""
+        """Time passes: some leave, some enter, and all that are under way travel."""
+        self._states = self._states @ self._travel_in(round(passed_s / _TICK_S))
+        left = 1.0 - self._nothing - self._states[:, 0].sum()
+        entering = self._nothing * min(0.5, _ENTER_HZ * passed_s)
+        self._nothing += max(left, 0.0) - entering
+        enter = entering * self._entries
+        self._states[:, 0, : len(enter)] += enter
+        self._states[:, 1, : len(enter)] += enter * entered_s
+
+    def _travel(self, ticks: int) -> NDArray[np.float64]:
+        """(C, P, P): from which part to which in that time; steps are a Poisson process, and some leave."""
+        passed_s = max(ticks, 1) * _TICK_S
         steps = passed_s * self._parts / self._durations_s
         shares = np.zeros((len(steps), _MOST_STEPS + 1))
         shares[:, :_MOST_STEPS] = np.exp(-steps)[:, None] * steps[:, None] ** _STEPS / _FACTORIALS
         shares *= (1 - np.minimum(0.5, _LEAVE * passed_s / self._durations_s))[:, None]
-        weighted = np.stack([self._probabilities, self._probabilities * self._onsets_s], axis=1)
-        travelled = weighted @ shares[:, self._steps_between]
-        probabilities, onsets = travelled[:, 0], travelled[:, 1]
-        left = 1.0 - self._nothing - probabilities.sum()
-        entering = self._nothing * min(0.5, _ENTER_HZ * passed_s)
-        self._nothing += max(left, 0.0) - entering
-        for part, entry in enumerate(_ENTRIES):
-            probabilities[:, part] += entering * entry / len(self._durations_s)
-            onsets[:, part] += entering * entry / len(self._durations_s) * entered_s
-        self._onsets_s = onsets / np.maximum(probabilities, 1e-300)
-        self._probabilities = probabilities
+        return shares[:, self._steps_between]
 
     def _moments(self, time_s: float) -> list[Moment]:
         moments: list[Moment] = []
-        by_movement = self._probabilities.sum(axis=1)
+        by_movement = self._by_movement
         best = int(by_movement.argmax())
         if (current := self._current) is not None:
             is_other = best != current and by_movement[best] > _BEGINS
@@ -148,13 +158,13 @@ class Follower:
             self._current = best
             moments.append(Moment(what="begin", movement=best, onset_s=self._onset_s(best)))
         if (current := self._current) is not None:
-            self._progress = max(self._progress, self._mean_progress(current))
-            if not self._has_counted and by_movement[current] > _COUNTS and self._mean_progress(current) >= self._at:
+            progress = self._mean_progress(current)
+            self._progress = max(self._progress, progress)
+            if not self._has_counted and by_movement[current] > _COUNTS and progress >= self._at:
                 onset_s = self._onset_s(current)
-                took_s = max(time_s - onset_s, 1e-3)
-                speed = self._mean_progress(current) * self._durations_s[current] / took_s
+                speed = progress * float(self._durations_s[current]) / max(time_s - onset_s, 1e-3)
                 self._has_counted, self._counted_at_s = True, time_s
-                moments.append(Moment(what="hit", movement=current, onset_s=onset_s, speed=float(speed)))
+                moments.append(Moment(what="hit", movement=current, onset_s=onset_s, speed=speed))
         return moments
 
     def _is_new(self, movement: int) -> bool:
@@ -162,11 +172,9 @@ class Follower:
         return self._onset_s(movement) > self._counted_at_s - 0.3 * self._durations_s[movement]
 
     def _onset_s(self, movement: int) -> float:
-        return self._mean(movement, self._onsets_s[movement])
+        likely, onsets_s = self._states[movement].sum(axis=1)
+        return float(onsets_s / max(likely, 1e-300))
 
     def _mean_progress(self, movement: int) -> float:
-        return self._mean(movement, self._middles)
-
-    def _mean(self, movement: int, values: NDArray[np.floating]) -> float:
-        weights = self._probabilities[movement]
-        return float(weights @ values / max(weights.sum(), 1e-300))
+        likely = self._states[movement, 0]
+        return float(likely @ self._middles / max(likely.sum(), 1e-300))

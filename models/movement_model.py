@@ -27,7 +27,7 @@ from instrument.models.trained import (
     write_files,
 )
 
-FORMAT = 1
+FORMAT = 2
 _MOST_AXES = 64
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,21 @@ def _mean_of_first(counts: list[int], of: int) -> FloatArray:
 
 
 _MEAN_OF_MOMENTS = _mean_of_first([EVEN // part for part in _STRETCHES], EVEN)
-_MEAN_OF_STEPS = _mean_of_first([EVEN // part - 1 for part in _STRETCHES], EVEN - 1)
+_MEAN_OF_STEPS = np.ascontiguousarray(_mean_of_first([EVEN // part - 1 for part in _STRETCHES], EVEN - 1).T)
+
+
+def _one_after_the_other(*counts: int) -> tuple[slice, ...]:
+    ends = [0, *accumulate(counts)]
+    return tuple(slice(*bounds) for bounds in pairwise(ends))
+
+
+_VECTOR_PARTS = _one_after_the_other(1, LAGS, LAGS, EVEN - 1, len(_STRETCHES), len(_STRETCHES))
+"""Where it is; from there to where it was; which way it went, far back and evenly; mean and spread of stretches."""
+_SCALAR_PARTS = _one_after_the_other(LAGS, EVEN - 1, len(_STRETCHES), EVEN - 2)
+"""How fast it went far back; how far evenly, and in stretches; how straight."""
+_VECTORS, _SCALARS = _VECTOR_PARTS[-1].stop, _SCALAR_PARTS[-1].stop
+_LOGARITHMS = slice(0, _SCALAR_PARTS[-1].start)
+"""Of all but how straight."""
 
 
 @dataclass(frozen=True)
@@ -66,38 +81,47 @@ class RecentPast:
     @property
     def width(self) -> int:
         """How many numbers the network sees."""
-        d = self.axes.shape[1]
-        return d + LAGS * (2 * d + 1) + (EVEN - 1) * (d + 1) + EVEN - 2 + len(_STRETCHES) * (2 * d + 1)
+        return _VECTORS * self.axes.shape[1] + _SCALARS
 
-    def places(self, values: FloatArray) -> FloatArray:
+    def places(self, values: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """(..., D): where the body is, from features (..., F)."""
-        return np.asarray((values - self.mean) @ self.axes, dtype=np.float32)
+        return np.matmul(values - self.mean, self.axes, out=out)
 
     def inputs(self, past: FloatArray) -> FloatArray:
-        """(R, width): what the network sees of `past` (R, 1 + LAGS + EVEN, D), places so long ago."""
-        count = len(past)
-        far, even = past[:, : LAGS + 1], past[:, LAGS + 1 :]
-        now = far[:, :1]
-        steps, lengths = _steps(far)
-        directions = steps / (lengths + 0.05 * lengths.max(axis=1, keepdims=True) + np.float32(0.01))[..., None]
-        speeds = np.log(lengths / self._spans + np.float32(0.05))
-        even_steps, moved = _steps(even)
-        even_lengths = moved + np.float32(0.3) * moved.mean(axis=1, keepdims=True) + np.float32(0.003)
-        bends = even_steps / even_lengths[..., None]
-        straight = np.einsum("rkd,rkd->rk", bends[:, 1:], bends[:, :-1])
-        since = even - now
-        means = _MEAN_OF_MOMENTS @ since
-        spreads = np.sqrt(np.maximum(_MEAN_OF_MOMENTS @ (since * since) - means * means, 0))
-        energies = np.log(_MEAN_OF_STEPS @ moved[..., None] + np.float32(0.01))
-        stretches = np.concatenate([means, spreads, energies], axis=2)
-        seen = [now, far[:, 1:] - now, directions, speeds, bends, np.log(even_lengths), straight, stretches]
-        return np.concatenate([one.reshape(count, -1) for one in seen], axis=1, dtype=np.float32)
+        """(R, width): what the network sees of `past` (R, 1 + LAGS + EVEN, D), places so long ago.
 
+        In few calls: for a single frame each costs more than what it computes.
+        """
+        count, _, d = past.shape
+        seen = np.empty((count, self.width), dtype=np.float32)
+        vectors = seen[:, : _VECTORS * d].reshape(count, _VECTORS, d)
+        now, far, directions, bends, means, spreads = (vectors[:, part] for part in _VECTOR_PARTS)
+        speeds, lengths, energies, straight = (seen[:, _VECTORS * d :][:, part] for part in _SCALAR_PARTS)
+        steps = past[:, :-1] - past[:, 1:]
+        moved = np.sqrt(np.vecdot(steps, steps))
+        moved_far, moved_even = moved[:, :LAGS], moved[:, LAGS + 1 :]
 
-def _steps(places: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(R, K - 1, D) steps between moments, newest first, and (R, K - 1) how long they are."""
-    steps = places[:, :-1] - places[:, 1:]
-    return steps, np.sqrt(np.einsum("rkd,rkd->rk", steps, steps))
+        now[...] = past[:, :1]
+        np.subtract(past[:, 1 : LAGS + 1], now, out=far)
+        slack = moved_far.max(axis=1, keepdims=True) * 0.05 + 0.01
+        np.divide(steps[:, :LAGS], (moved_far + slack)[..., None], out=directions)
+        np.divide(moved_far, self._spans, out=speeds)
+        speeds += 0.05
+
+        np.matmul(moved_even, _MEAN_OF_STEPS, out=energies)
+        np.add(moved_even, energies[:, -1:] * 0.3 + 0.003, out=lengths)
+        np.divide(steps[:, LAGS + 1 :], lengths[..., None], out=bends)
+        np.vecdot(bends[:, 1:], bends[:, :-1], out=straight)
+        energies += 0.01
+        logarithms = seen[:, _VECTORS * d :][:, _LOGARITHMS]
+        np.log(logarithms, out=logarithms)
+
+        since = past[:, LAGS + 1 :] - now
+        np.matmul(_MEAN_OF_MOMENTS, since, out=means)
+        np.matmul(_MEAN_OF_MOMENTS, since * since, out=spreads)
+        spreads -= means * means
+        np.sqrt(np.maximum(spreads, 0.0, out=spreads), out=spreads)
+        return seen
 
 
 def unit_of(rows: FloatArray, *, is_scaled: bool) -> FloatArray:

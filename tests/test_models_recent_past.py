@@ -46,3 +46,38 @@ def test_what_is_seen_has_the_width_it_says() -> None:
     seen = past.inputs(np.random.default_rng(0).normal(size=(4, 1 + LAGS + EVEN, 3)).astype(np.float32))
     assert seen.shape == (4, past.width)
     assert np.isfinite(past.inputs(np.zeros((1, 1 + LAGS + EVEN, 3), np.float32))).all()
+
+
+def some_past(count: int) -> tuple[RecentPast, np.ndarray]:
+    past = RecentPast(mean=np.zeros(5, np.float32), axes=np.eye(5, 3, dtype=np.float32), window_s=2.0)
+    return past, np.random.default_rng(0).normal(size=(count, 1 + LAGS + EVEN, 3)).astype(np.float32)
+
+
+def test_a_frame_looks_the_same_alone_and_among_others() -> None:
+    past, places = some_past(6)
+    assert np.allclose(past.inputs(places[4:5])[0], past.inputs(places)[4], atol=1e-5)
+
+
+def test_the_same_path_elsewhere_differs_only_in_where_it_is_now() -> None:
+    past, places = some_past(2)
+    places[1] = places[0] + np.float32([2.0, -1.0, 0.5])
+    here, there = past.inputs(places)
+    assert np.allclose(there[:3] - here[:3], [2.0, -1.0, 0.5])
+    assert np.allclose(there[3:], here[3:], atol=1e-4)
+
+
+def test_a_straight_line_at_even_speed_looks_straight_and_even() -> None:
+    past, places = some_past(1)
+    places[0] = -past.lags_s[:, None] * np.float32([0.3, 0.4, 0.0])
+    far_s, even_s = past.lags_s[1 : 1 + LAGS], past.lags_s[1 + LAGS :]
+    (seen,) = past.inputs(places)
+    now_and_since, rest = np.split(seen, [3 * (1 + LAGS)])
+    assert np.allclose(now_and_since.reshape(-1, 3)[1:], far_s[:, None] * [-0.3, -0.4, 0.0], atol=1e-6)
+    directions = rest[: 3 * LAGS].reshape(-1, 3)
+    moved = 0.5 * np.diff(past.lags_s[: 1 + LAGS])
+    assert np.allclose(directions, (moved / (moved + 0.05 * moved.max() + 0.01))[:, None] * [0.6, 0.8, 0.0], atol=1e-5)
+    speeds = seen[-(LAGS + EVEN - 1 + 3 + EVEN - 2) :][:LAGS]
+    assert np.allclose(speeds, np.log(0.5 * past.window_s + 0.05), atol=1e-5), "even speed looks even at every scale"
+    step = 0.5 * even_s[1]
+    bend = step / (1.3 * step + 0.003)
+    assert np.allclose(seen[-(EVEN - 2) :], bend**2, atol=1e-5), "and straight"
