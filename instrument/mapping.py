@@ -53,7 +53,7 @@ class RouteMap:
         self.reset()
 
     def update(self, prediction: Prediction, now_s: float) -> list[Control]:
-        """The controls that leave for this frame, Wekinator's first, then in the patch's order."""
+        """The controls that leave for this frame: Wekinator's, ends of movements, the rest in the patch's order."""
         seen = _seen(prediction)
         controls: list[Control] = []
         if self._is_alone:
@@ -61,10 +61,13 @@ class RouteMap:
         if self._wekinator is not None:
             controls += self._wekinator.update(seen, self.wekinator_values)
         _reject(prediction, seen)
+        rest: list[Control] = []
         for index, route in enumerate(self._routes):
             if index not in self._muted and (self._tried is None or self._tried[0] != index):
-                controls += route.update(seen.get(route.source), now_s)
-        return controls
+                # A movement may begin in the frame in which another ends: what one switches off the other switches on.
+                is_end = isinstance(route, _MomentRoute) and route.route.when == "end"
+                (controls if is_end else rest).extend(route.update(seen.get(route.source), now_s))
+        return controls + rest
 
     def mute(self, indices: Collection[int]) -> list[Control]:
         """Silences those routes (0 is the first) and no others; gives the note offs that are due."""

@@ -72,6 +72,16 @@ def test_begin_and_end_send_the_name() -> None:
     assert osc(one.update(seen(event("end")), 1.0)) == [("/end", ("circle",))]
 
 
+def test_where_one_movement_ends_as_another_begins_the_end_is_sent_first() -> None:
+    one = routes(
+        '[[route]]\nfrom = "move"\nosc = "/begin"\nwhen = "begin"',
+        '[[route]]\nfrom = "move"\nosc = "/end"\nwhen = "end"',
+    )
+    one.update(seen(event("begin", "zigzag")), 0.0)
+    both = seen(event("end", "zigzag"), event("begin", onset_s=1.0))
+    assert osc(one.update(both, 1.0)) == [("/end", ("zigzag",)), ("/begin", ("circle",))]
+
+
 def test_progress_is_a_controller_that_falls_back() -> None:
     one = routes('[[route]]\nfrom = "move.circle"\nto = "synth"\nmidi = "cc"\nnumber = 1')
     assert midi(one.update(seen(current="circle", progress=0.5), 0.0)) == ["b0 01 40"]
