@@ -6,6 +6,7 @@ between two frames, through `commands.py`; nothing else changes what it does.
 
 import json
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -32,7 +33,7 @@ from instrument.midi import Midi
 from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
-from instrument.patch import NO_CLASS, Patch, PatchError, Scene, read_patch
+from instrument.patch import NO_CLASS, Listen, Patch, PatchError, Scene, read_patch
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
 from instrument.project import Project
@@ -247,12 +248,13 @@ class Engine:
 
     def _play(self, frame: Frame) -> None:
         free_at_s = max(self._free_at_s, frame.captured_at_s)
-        taken_at_s = self._frame_at_s = self.now_s()
+        taken_at_s = self.now_s()
         landmarks = self.tracker.track(frame)
         tracked_at_s = self._free_at_s = self.now_s()
         self.health.note(landmarks.is_tracked)
         if landmarks.numbers is not None and not self._settle_inputs(landmarks.numbers):
             return
+        self._frame_at_s = taken_at_s
         features = self.extractor.update(landmarks)
         self.recorder.offer(landmarks, self.targets)
         featured_at_s = self.now_s()
@@ -288,8 +290,9 @@ class Engine:
             log.info("the source has come to its end")
             if self.options.is_once:
                 self.is_quitting = True
-        is_numbers = isinstance(self.source, NumbersSource)
-        if self.is_running and not is_numbers and now_s - self._frame_at_s > LOST_S:
+        quiet_s = self.patch.listen.quiet_s or math.inf
+        lost_s = quiet_s if isinstance(self.source, NumbersSource) else LOST_S
+        if self.is_running and now_s - self._frame_at_s > lost_s:
             nobody = Prediction(frame_number=-1, captured_at_s=now_s, outputs={}, is_tracked=False)
             self._send([one for one in self.desk.routes.update(nobody, now_s) if not _is_wekinator(one)])
 
@@ -727,7 +730,9 @@ class Engine:
         Raises SourceError or AssetError, and then leaves nothing open.
         """
         source, tracker = getattr(self, "source", None), getattr(self, "tracker", None)
-        is_same = wanted == self._wanted_source and patch.listen.width_px == self.patch.listen.width_px
+        is_same = wanted == self._wanted_source and all(
+            getattr(patch.listen, key) == getattr(self.patch.listen, key) for key in ("width_px", "quiet_s")
+        )
         if source is None or not is_same or wanted.startswith("take:"):
             if (wanted == "osc") != patch.listen.is_numbers and not wanted.startswith("take:"):
                 kind = "numbers over OSC" if patch.listen.is_numbers else "a body"
@@ -742,6 +747,7 @@ class Engine:
                 phone_line=PhoneLine(port=self.server.address[1], secret=self.options.secret)
                 if self.options.secret
                 else None,
+                quiet_s=patch.listen.quiet_s or math.inf,
             )
         is_recorded = wanted == "osc" or wanted.startswith("take:")
         if tracker is not None and self._serves(tracker, patch, is_recorded):
@@ -757,7 +763,7 @@ class Engine:
         """Whether the tracker there is finds what that patch wants found."""
         if isinstance(tracker, RecordedTracker) or is_recorded:
             return isinstance(tracker, RecordedTracker) and is_recorded
-        return replace(patch.listen, source="", width_px=0) == replace(self.patch.listen, source="", width_px=0)
+        return _of_tracker(patch.listen) == _of_tracker(self.patch.listen)
 
     def _move_in(self, source: Source, tracker: Tracker, wanted: str) -> None:
         """Plays with these from now on."""
@@ -905,6 +911,11 @@ class Engine:
 def _beside_routes(patch: Patch) -> Patch:
     """The patch without what may change while everything else goes on."""
     return replace(patch, routes=(), scenes=(), pedals=())
+
+
+def _of_tracker(listen: Listen) -> Listen:
+    """Of where frames come from, what matters to the tracker."""
+    return replace(listen, source="", width_px=0, quiet_s=0.0)
 
 
 def _first_targets(patch: Patch) -> dict[str, Target]:

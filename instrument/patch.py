@@ -61,6 +61,8 @@ class Listen:
     """Pictures wider than this are scaled down before tracking."""
     reacquire_s: float = 4.0
     """How long a lost performer is waited for before somebody else may take their place."""
+    quiet_s: float = 5.0
+    """With `source = "osc"`: without numbers for this long, routes are told that the body is lost; 0 is never."""
 
     @property
     def is_numbers(self) -> bool:
@@ -395,6 +397,7 @@ def _listen(table: "_Table") -> Listen:
         input_names=table.texts("input_names", default=()),
         width_px=table.integer("width_px", default=640, low=64, high=4096),
         reacquire_s=table.number("reacquire_s", default=4.0, low=0.0, high=3600.0),
+        quiet_s=table.number("quiet_s", default=5.0, low=0.0, high=86_400.0),
     )
     if not listen.track and not listen.is_numbers:
         table.fail_key("track", "nothing is tracked", '"pose", "hands" or both')

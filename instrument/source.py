@@ -5,6 +5,7 @@ older ones, which are counted. This room knows nothing of what is found in a fra
 """
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -86,8 +87,17 @@ class NumbersSource:
     """
 
     def __init__(
-        self, *, on_frame: OnFrame = ignore, now_s: clock.Clock = clock.now_s, queue_length: int = 4096
+        self,
+        *,
+        quiet_s: float = math.inf,
+        on_frame: OnFrame = ignore,
+        now_s: clock.Clock = clock.now_s,
+        queue_length: int = 4096,
     ) -> None:
+        """Without numbers for `quiet_s` they count as lost."""
+        self._quiet_s = quiet_s
+        self._newest_s = math.inf
+        self._losses = 0
         self._on_frame = on_frame
         self._now_s = now_s
         self._queue: deque[Frame] = deque(maxlen=queue_length)
@@ -97,6 +107,8 @@ class NumbersSource:
     def push(self, values: FloatArray) -> None:
         """Takes in (N,) numbers that arrived now."""
         captured_at_s = self._now_s()
+        self._losses += self._is_quiet(captured_at_s)
+        self._newest_s = captured_at_s
         landmarks = Landmarks(frame_number=self._frames, captured_at_s=captured_at_s, numbers=values)
         self._dropped += len(self._queue) == self._queue.maxlen
         self._queue.append(Frame(number=self._frames, captured_at_s=captured_at_s, landmarks=landmarks))
@@ -126,9 +138,19 @@ class NumbersSource:
             return None
 
     def status(self) -> SourceStatus:
-        state = "playing" if self._frames else "starting"
-        detail = "" if self._frames else "waiting for /wek/inputs"
-        return SourceStatus(name="osc", state=state, detail=detail, frames=self._frames, dropped=self._dropped)
+        is_quiet = self._is_quiet(self._now_s())
+        state = "lost" if is_quiet else "playing" if self._frames else "starting"
+        return SourceStatus(
+            name="osc",
+            state=state,
+            detail="" if state == "playing" else "waiting for /wek/inputs",
+            frames=self._frames,
+            dropped=self._dropped,
+            losses=self._losses + is_quiet,
+        )
+
+    def _is_quiet(self, now_s: float) -> bool:
+        return now_s - self._newest_s > self._quiet_s
 
     def close(self) -> None:
         pass
@@ -154,6 +176,7 @@ def open_source(
     on_frame: OnFrame = ignore,
     takes_file: Path | None = None,
     phone_line: PhoneLine | None = None,
+    quiet_s: float = math.inf,
 ) -> Source:
     """The source of that name, already running.
 
@@ -174,7 +197,7 @@ def open_source(
         name = "camera:0" if camera.is_there(0) else "demo"
         log.info("listening to %s", name if name != "demo" else "the demo performer, for there is no camera")
     if name == "osc":
-        return NumbersSource(on_frame=on_frame)
+        return NumbersSource(quiet_s=quiet_s, on_frame=on_frame)
     if name == "demo":
         return replay.open_demo(width_px=width_px, is_once=is_once, on_frame=on_frame)
     if name == "phone":

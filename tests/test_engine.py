@@ -374,6 +374,31 @@ def test_a_note_sounds_while_the_posture_is_held_and_ends_when_the_body_is_lost(
         assert notes(instrument)[:2] == ["90 3c 64", "80 3c 00"]
 
 
+@pytest.mark.parametrize("then", ["nothing", "too few numbers"])
+def test_a_note_ends_when_the_numbers_that_held_it_stop(tmp_path: Path, then: str) -> None:
+    listen = 'source = "osc"\nquiet_s = 1.5'
+    synth = '[destination.synth]\nmidi = "virtual"\n'
+    note = '[[route]]\nfrom = "side.right"\nmidi = "note"\nnumber = 60\nwhen_lost = { hold_s = 0 }\n'
+    with playing(tmp_path / "project", NUMBERS_PATCH.replace('source = "osc"', listen) + synth + note) as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+        instrument.inputs(0.9, 0.9, count=5)
+        wait_until(lambda: "90 3c" in " ".join(notes(instrument)), "the note")
+
+        def is_over() -> bool:
+            if then == "too few numbers":
+                instrument.inputs(0.9)
+            return notes(instrument)[-1].startswith("80 3c")
+
+        wait_until(is_over, "its end")
+        if then == "nothing":
+            assert instrument.status()["source"]["state"] == "lost"
+        told = len(notes(instrument))
+        instrument.inputs(0.9, 0.9, count=5)
+        wait_until(lambda: len(notes(instrument)) > told, "the note again")
+        assert instrument.status()["source"]["state"] == "playing"
+
+
 @pytest.fixture
 def frame_by_frame(instrument: Playing, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     """As slow as can be: each frame is predicted only when this is released."""

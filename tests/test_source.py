@@ -46,6 +46,29 @@ def test_a_flood_of_numbers_is_bounded_and_counted() -> None:
     assert source.status().dropped == 15
 
 
+def test_numbers_that_stop_are_told_and_counted_as_a_loss() -> None:
+    now = [0.0]
+    source = NumbersSource(quiet_s=5.0, now_s=lambda: now[0])
+    now[0] = 60.0
+    assert source.status().state == "starting"
+    source.push(np.ones(1, dtype=np.float32))
+    now[0] += 4.0
+    assert (source.status().state, source.status().losses) == ("playing", 0)
+    now[0] += 2.0
+    assert (source.status().state, source.status().losses) == ("lost", 1)
+    assert source.status().detail == "waiting for /wek/inputs"
+    source.push(np.ones(1, dtype=np.float32))
+    assert (source.status().state, source.status().losses) == ("playing", 1)
+
+
+def test_numbers_may_be_silent_for_ever() -> None:
+    now = [0.0]
+    source = NumbersSource(now_s=lambda: now[0])
+    source.push(np.ones(1, dtype=np.float32))
+    now[0] = 1e6
+    assert source.status().state == "playing"
+
+
 @pytest.mark.parametrize("name", ["nothing.mp4", "camera:front", "take:1", "take:x", "webcam"])
 def test_a_source_there_is_not_says_what_there_is(name: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="source"):
