@@ -19,7 +19,7 @@ from instrument.models.adam import Adam, one_cycle_rate
 from instrument.models.fitting import BATCH, Cancelled, Progress, TrainingError
 from instrument.models.members import side_by_side
 from instrument.models.mlp import Mlp
-from instrument.models.recent_past import RecentPast, moving_part, recent_past_of, unit_of, usual_liveliness
+from instrument.models.recent_past import Liveliness, RecentPast, liveliness, recent_past_of, unit_of, usual_of
 from instrument.models.staging import NOTHING, Performance, Run, more_for, perform
 
 PARTS = 8
@@ -97,6 +97,7 @@ def fit_following(
             raise Cancelled
 
     past, runs, trimmed_s = _runs(takes, is_scaled)
+    meant = [one for one in takes if one.target != NOTHING]
     durations_s = np.array(
         [
             math.exp(np.mean([math.log(max(one.times_s[-1], 0.05)) for one in runs if one.target == target]))
@@ -105,7 +106,7 @@ def fit_following(
         dtype=np.float32,
     )
     performance = perform(runs, class_count, np.random.default_rng([seed, 11]), check)
-    more = more_for(sum(one.target != NOTHING for one in takes))
+    more = more_for(len(meant))
     count = round(_ROWS * more)
     rows, wanted, elapsed = _examples(past, performance, class_count, count, np.random.default_rng([seed, 12]))
     prior = wanted.mean(axis=0)
@@ -138,7 +139,7 @@ def fit_following(
         durations_s=durations_s,
         prior=prior,
         trimmed_s=trimmed_s,
-        liveliness=max(_liveliness(takes, past.places).values()),
+        liveliness=max(_usual([_lively(one, past.places(one.values)) for one in meant]).values()),
         loss=float(losses[-max(1, steps // 10) :].mean()),
         steps=steps,
     )
@@ -169,31 +170,31 @@ def said_of_take(following: Following, take: MovementTake) -> FloatArray:
 
 def _without_rests(times_s: NDArray[np.float64], places: FloatArray, usual: float) -> NDArray[np.float64]:
     """(T,): the times of a take without its still ends, as far as these are long enough to be meant."""
-    first, last = moving_part(times_s, places, usual)
+    first, last = liveliness(times_s, places).moving_part(usual)
     begins = first if times_s[first] - times_s[0] >= _SHORTEST_REST_S else 0
     ends = last if times_s[-1] - times_s[last - 1] >= _SHORTEST_REST_S else len(times_s)
     return times_s[begins:ends]
 
 
-def _liveliness(takes: Sequence[MovementTake], of: Callable[[FloatArray], FloatArray]) -> dict[int, float]:
-    """How lively takes of each movement mostly are, in what `of` makes of their values."""
-    return {
-        target: usual_liveliness((one.times_s, of(one.values)) for one in takes if one.target == target)
-        for target in {one.target for one in takes} - {NOTHING}
-    }
+def _lively(take: MovementTake, values: FloatArray) -> tuple[int, Liveliness]:
+    """Which movement a take is, and how much it moves in what has been made of its values."""
+    return take.target, liveliness(take.times_s, values)
+
+
+def _usual(lively: Sequence[tuple[int, Liveliness]]) -> dict[int, float]:
+    """How lively takes of each movement mostly are."""
+    targets = {target for target, _ in lively}
+    return {target: usual_of(how for of, how in lively if of == target) for target in targets}
 
 
 def _runs(takes: Sequence[MovementTake], is_scaled: bool) -> tuple[RecentPast, list[Run], tuple[float, ...]]:
     """The takes as places over time without their still ends, which become stretches of nothing."""
     meant = [one for one in takes if one.target != NOTHING]
     unit = unit_of(np.concatenate([one.values for one in meant]), is_scaled=is_scaled)
-    usual = _liveliness(meant, lambda values: values * unit)
-    bounds = [
-        (0, len(one.times_s))
-        if one.target == NOTHING
-        else moving_part(one.times_s, one.values * unit, usual[one.target])
-        for one in takes
-    ]
+    lively = [_lively(one, one.values * unit) for one in meant]
+    usual = _usual(lively)
+    parts = (how.moving_part(usual[target]) for target, how in lively)
+    bounds = [(0, len(one.times_s)) if one.target == NOTHING else next(parts) for one in takes]
     moving = [(one, first, last) for one, (first, last) in zip(takes, bounds, strict=True) if one.target != NOTHING]
     rows = np.concatenate([one.values[first:last] for one, first, last in moving])
     lengths_s = [float(one.times_s[last - 1] - one.times_s[first]) for one, first, last in moving]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,12 @@ _SHORTEST = 8
 """Frames; shorter takes are not trimmed."""
 _STILL = 0.1
 """Of a take's range of speed: slower than this is standing still."""
+_SLIP_SPAN = 7
+"""Frames, of which the middle one counts that is neither high nor low: not three in which a tracker slipped."""
+_STEP_OF_NOISE = 0.954
+"""Standard deviations by which two frames of noise differ, mostly."""
+_TOO_LIVELY = 4.0
+"""Times what is usual: more than tempo explains."""
 
 
 def _mean_of_first(counts: list[int], of: int) -> FloatArray:
@@ -156,36 +163,77 @@ def recent_past_of(rows: FloatArray, unit: FloatArray, longest_s: float) -> Rece
     )
 
 
-def usual_liveliness(takes: Iterable[tuple[NDArray[np.float64], FloatArray]]) -> float:
-    """How fast takes of a movement, times (T,) and values (T, F), mostly are where they move most, a second.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liveliness:
+    """How much a take moves."""
 
-    Infinite where all are too short to be trimmed.
-    """
-    found = [np.quantile(_energy(times_s, values), 0.95) for times_s, values in takes if len(times_s) >= _SHORTEST]
-    return float(np.quantile(found, 0.5, method="lower")) if found else math.inf
+    count: int
+    """Frames."""
+    energy: NDArray[np.float64]
+    """(T - 1,): how far it gets in about a tenth of a second, a second; empty for takes too short to be trimmed."""
+    reach: int = 0
+    """So many frames before something moves, and after, that already shows in it."""
+    least: float = 0.0
+    most: float = 0.0
+    is_still: bool = False
+    """Whether it only trembles where it is."""
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether some of it moves and some of it does not."""
+        return not self.is_still and self.most > 3 * self.least
+
+    def moving_part(self, usual: float = math.inf) -> tuple[int, int]:
+        """The first frame that moves and the one after the last: a take's still start and end lie outside.
+
+        All of the take where nothing stands out from the rest. `usual` is how lively such takes are: one far beyond
+        it shows a tracker that slipped, beside which all the rest looks still. Takes may differ as much as in tempo.
+        """
+        most = usual if self.most > _TOO_LIVELY * usual else self.most
+        moving = np.flatnonzero(self.energy > self.least + _STILL * (most - self.least))
+        if not self.stands_out or not len(moving) or moving[-1] - moving[0] < 2 * self.reach + 3:
+            return 0, self.count
+        # Not a frame of standing still too much: it would teach that standing still is how the movement begins.
+        first, last = int(moving[0]), int(moving[-1]) + 2
+        return first and first + self.reach, self.count if last == self.count else last - self.reach
 
 
-def moving_part(times_s: NDArray[np.float64], values: FloatArray, usual: float = math.inf) -> tuple[int, int]:
-    """The first frame that moves and the one after the last: a take's still start and end lie outside.
-
-    All of the take where nothing stands out from the rest. `usual` is how lively such takes are, for beside a
-    tracker's slip all the rest of a take looks still.
-    """
+def liveliness(times_s: NDArray[np.float64], values: FloatArray) -> Liveliness:
+    """How much a take with values (T, F) at times (T,) moves; slips of a tracker are over too soon to count."""
     count = len(times_s)
     if count < _SHORTEST:
-        return 0, count
-    energy = _energy(times_s, values)
-    floor, peak = np.quantile(energy, [0.05, 0.95])
-    peak = min(peak, usual)
-    moving = np.flatnonzero(energy > floor + _STILL * (peak - floor))
-    if peak < 3 * floor or not len(moving) or moving[-1] - moving[0] < 3:
-        return 0, count
-    return int(moving[0]), int(moving[-1]) + 2
-
-
-def _energy(times_s: NDArray[np.float64], values: FloatArray) -> NDArray[np.float64]:
-    """(T - 1,): how fast each frame moves, about a tenth of a second."""
+        return Liveliness(count=count, energy=np.zeros(0))
     gaps_s = np.maximum(np.diff(times_s), 1e-3)
-    speeds = np.linalg.norm(np.diff(values, axis=0), axis=1) / gaps_s
     span = max(1, round(_ENERGY_SPAN_S / float(np.median(gaps_s)))) | 1
-    return np.convolve(np.pad(speeds, span // 2, mode="edge"), np.full(span, 1 / span), mode="valid")
+    steady = np.sort(_around(values, _SLIP_SPAN), axis=-1)[..., _SLIP_SPAN // 2]
+    # Where it is on average, for where it is in a frame may be noise, which gets nowhere.
+    speeds = np.linalg.norm(np.diff(_around(steady, span).mean(axis=-1), axis=0), axis=1) / gaps_s
+    energy = np.convolve(np.pad(speeds, span // 2, mode="edge"), np.full(span, 1 / span), mode="valid")
+    least, most = np.quantile(energy, [0.05, 0.95])
+    jitter = np.square(np.median(np.abs(np.diff(values, axis=0)), axis=0) / _STEP_OF_NOISE).sum()
+    return Liveliness(
+        count=count,
+        energy=energy,
+        reach=2 * (span // 2),
+        least=float(least),
+        most=float(most),
+        is_still=bool(steady.var(axis=0).sum() <= jitter),
+    )
+
+
+def usual_of(takes: Iterable[Liveliness]) -> float:
+    """How lively takes of a movement mostly are where they move most; infinite where all are too short to tell.
+
+    Where something stands out in at least half of them, the others were recorded amiss.
+    """
+    long = [one for one in takes if len(one.energy)]
+    lively = [one for one in long if one.stands_out]
+    counted = [one.most for one in (lively if 2 * len(lively) >= len(long) else long)]
+    return float(np.quantile(counted, 0.5, method="lower")) if counted else math.inf
+
+
+def _around(values: NDArray[Any], span: int) -> NDArray[Any]:
+    """(T, ..., span): what is around each of (T, ...) values; beyond the ends it goes on as it went."""
+    ends = [(span // 2, span // 2), *[(0, 0)] * (values.ndim - 1)]
+    beyond = np.pad(values, ends, mode="reflect", reflect_type="odd")
+    return np.lib.stride_tricks.sliding_window_view(beyond, span, axis=0)

@@ -33,7 +33,7 @@ from instrument.kernels.cpu import plain
 from instrument.models.following import MovementTake, fit_following, said_of_take
 from instrument.models.movement_model import MovementModel
 from instrument.models.quantize import calibrate
-from instrument.models.recent_past import moving_part
+from instrument.models.recent_past import liveliness
 from instrument.movement import MovementRunner
 from instrument.signals import MovementEvent
 
@@ -76,7 +76,7 @@ def mouse_takes(path: Path) -> list[MovementTake]:
         if rows is not None and not line[:1].isdigit():
             values = np.array(rows, dtype=np.float32)
             times_s = np.arange(len(values)) / MOUSE_HZ
-            first, last = moving_part(times_s, values)
+            first, last = liveliness(times_s, values).moving_part()
             takes.append(MovementTake(times_s=times_s[first:last], values=values[first:last], target=target))
             rows = None
         if line.startswith("ClassID:"):

@@ -1,37 +1,78 @@
 import numpy as np
+import pytest
 from movements import HZ, circle, held, still
 
-from instrument.models.recent_past import EVEN, LAGS, RecentPast, moving_part, recent_past_of, unit_of, usual_liveliness
+from instrument.models.recent_past import EVEN, LAGS, RecentPast, liveliness, recent_past_of, unit_of, usual_of
 
 
 def times(places: np.ndarray) -> np.ndarray:
     return np.arange(len(places)) / HZ
 
 
-def test_the_still_ends_of_a_take_are_cut() -> None:
-    places = held(circle(1.0), 0.8, 1.2)
-    first, last = moving_part(times(places), places)
-    assert abs(first / HZ - 0.8) < 0.15
-    assert abs((len(places) - last) / HZ - 1.2) < 0.15
+def moving_part(places: np.ndarray, usual: float = np.inf) -> tuple[float, float]:
+    """From when to when, in seconds, something moves."""
+    first, last = liveliness(times(places), places).moving_part(usual)
+    return first / HZ, last / HZ
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003, 0.01])
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0])
+def test_the_still_ends_of_a_take_are_cut(seconds: float, noise: float) -> None:
+    places = held(circle(seconds), 0.8, 1.2)
+    places += np.random.default_rng(0).normal(0, noise, places.shape).astype(np.float32)
+    first, last = moving_part(places)
+    assert abs(first - 0.8) < 0.2
+    assert abs(last - 0.8 - seconds) < 0.2
 
 
 def test_a_take_in_which_nothing_moves_is_left_whole() -> None:
     places = still(2.0, np.zeros(2))
-    assert moving_part(times(places), places) == (0, len(places))
+    assert moving_part(places) == (0.0, 2.0)
 
 
 def test_a_slip_of_the_tracker_does_not_make_the_rest_of_a_take_look_still() -> None:
     places = held(circle(1.0), 0.3, 0.3)
+    for frames in (1, 2, 3):
+        slipped = places.copy()
+        slipped[20 : 20 + frames] += 20.0
+        assert np.allclose(moving_part(slipped), moving_part(places), atol=0.1)
+
+
+def test_neither_does_a_long_one_beside_takes_without() -> None:
+    places = held(circle(1.0), 0.3, 0.3)
     slipped = places.copy()
-    slipped[20:22] += 20.0
-    usual = usual_liveliness((times(one), one) for one in (places, slipped))
-    alone = moving_part(times(slipped), slipped)
-    assert alone[1] - alone[0] < 12, "a slip that would not matter shows nothing"
-    assert moving_part(times(slipped), slipped, usual) == moving_part(times(places), places)
+    slipped[20:26] += 20.0
+    usual = usual_of([liveliness(times(one), one) for one in (places, slipped)])
+    first, last = moving_part(slipped)
+    assert last - first < 0.7, "a slip that would not matter shows nothing"
+    assert np.allclose(moving_part(slipped, usual), moving_part(places), atol=0.1)
+
+
+def test_a_quick_take_beside_a_slow_one_is_trimmed_as_alone() -> None:
+    slow, quick = (held(circle(seconds), 1.0, 1.0) for seconds in (3.0, 0.8))
+    usual = usual_of([liveliness(times(one), one) for one in (slow, quick)])
+    assert moving_part(quick, usual) == moving_part(quick)
+    assert moving_part(quick)[1] - moving_part(quick)[0] < 1.1
+
+
+def test_a_take_in_which_nothing_moves_does_not_make_others_look_slipped() -> None:
+    good, motionless = held(circle(1.0), 0.8, 0.8), still(2.6, np.zeros(2))
+    usual = usual_of([liveliness(times(one), one) for one in (good, motionless)])
+    assert moving_part(good, usual) == moving_part(good)
+
+
+def test_trembling_is_told_from_moving() -> None:
+    def is_still(places: np.ndarray) -> bool:
+        return liveliness(times(places), places).is_still
+
+    assert is_still(still(2.0, np.zeros(2)))
+    assert is_still(np.zeros((60, 2), np.float32))
+    for seconds in (0.3, 1.0, 4.0):
+        assert not is_still(held(circle(seconds), 1.0, 1.0))
 
 
 def test_takes_too_short_to_be_trimmed_say_nothing_of_how_lively_others_are() -> None:
-    assert usual_liveliness([(np.zeros(1), np.zeros((1, 2), np.float32))]) == np.inf
+    assert usual_of([liveliness(np.zeros(1), np.zeros((1, 2), np.float32))]) == np.inf
 
 
 def test_a_feature_that_never_changes_counts_for_nothing() -> None:
