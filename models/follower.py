@@ -8,7 +8,6 @@ one only after its beginning, and counts once.
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +65,7 @@ class Follower:
         self._middles = (np.arange(self._parts) + 0.5) / self._parts
         # The middle of the last part is as far as progress can be seen to go.
         self._at = min(at, float(self._middles[-1]) - 0.02) - 0.5 / self._parts
-        self._travel_in = lru_cache(_MOST_KEPT)(self._travel)
+        self._travels: dict[int, NDArray[np.float64]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -76,6 +75,7 @@ class Follower:
         self._states = np.zeros((len(self._durations_s), 2, self._parts))
         self._by_movement = np.zeros(len(self._durations_s))
         self._updated_at_s = -math.inf
+        self._unticked_s = 0.0
         self._current: int | None = None
         self._has_counted = False
         self._counted_at_s = -math.inf
@@ -128,7 +128,9 @@ class Follower:
 
     def _advance(self, passed_s: float, entered_s: float) -> None:
         """Time passes: some leave, some enter, and all that are under way travel."""
-        self._states = self._states @ self._travel_in(round(passed_s / _TICK_S))
+        ticks = round((passed_s + self._unticked_s) / _TICK_S)
+        self._unticked_s += passed_s - ticks * _TICK_S
+        self._states = self._states @ self._travel(ticks)
         left = 1.0 - self._nothing - self._states[:, 0].sum()
         entering = self._nothing * min(0.5, _ENTER_HZ * passed_s)
         self._nothing += max(left, 0.0) - entering
@@ -138,12 +140,17 @@ class Follower:
 
     def _travel(self, ticks: int) -> NDArray[np.float64]:
         """(C, P, P): from which part to which in that time; steps are a Poisson process, and some leave."""
-        passed_s = max(ticks, 1) * _TICK_S
+        if (kept := self._travels.get(ticks)) is not None:
+            return kept
+        if len(self._travels) == _MOST_KEPT:
+            self._travels.clear()
+        passed_s = ticks * _TICK_S
         steps = passed_s * self._parts / self._durations_s
         shares = np.zeros((len(steps), _MOST_STEPS + 1))
         shares[:, :_MOST_STEPS] = np.exp(-steps)[:, None] * steps[:, None] ** _STEPS / _FACTORIALS
         shares *= (1 - np.minimum(0.5, _LEAVE * passed_s / self._durations_s))[:, None]
-        return shares[:, self._steps_between]
+        self._travels[ticks] = shares[:, self._steps_between]
+        return self._travels[ticks]
 
     def _moments(self, time_s: float) -> list[Moment]:
         moments: list[Moment] = []

@@ -42,6 +42,17 @@ def words(moments: list[Moment]) -> list[tuple[str, int]]:
     return [(one.what, one.movement) for one in moments]
 
 
+@pytest.mark.parametrize("hz", [24, 60, 240, 1500, 2400])
+def test_a_movement_is_followed_as_fast_as_it_goes_at_any_frame_rate(hz: int) -> None:
+    one = follower()
+    for number in range(hz):
+        one.update(number / hz, logits(0), 0.0)
+    for number in range(hz // 2):  # nothing to be seen for half a movement
+        one.update(1 + number / hz, logits(1) if number < hz // 8 else np.zeros(len(logits(0))), number / hz)
+    assert one.confidences[0] > 0.5
+    assert one.progress == pytest.approx(0.44, abs=0.015)
+
+
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
 def test_a_movement_begins_counts_once_and_ends_at_half_to_double_speed(seconds: float) -> None:
     moments = followed(nothing(1) + movement(1, seconds) + nothing(1))
