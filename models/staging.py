@@ -87,9 +87,9 @@ def perform(
     stage = _Stage(runs, rng)
     by_class = [[n for n, one in enumerate(stage.meant) if one.target == target] for target in range(class_count)]
     usual = stage.usual_s / stage.frame_s
-    rounds = int(
-        np.clip(_FRAMES * more_for(len(stage.meant)) / (2.5 * usual * class_count), _FEWEST_ROUNDS, _MOST_ROUNDS)
-    )
+    fewest = max(_FEWEST_ROUNDS, *map(len, by_class))
+    rounds = int(max(fewest, _FRAMES * more_for(len(stage.meant)) / (2.5 * usual * class_count)))
+    rounds = min(rounds, _MOST_ROUNDS)
     decks = [np.concatenate([rng.permutation(one) for _ in range(-(-rounds // len(one)))]) for one in by_class]
     for number in range(rounds):
         for target in rng.permutation(class_count):
