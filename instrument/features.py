@@ -347,12 +347,13 @@ def mirror(sequence: LandmarkSequence) -> LandmarkSequence:
 
 
 def smoothed(patch: Patch, sequence: LandmarkSequence) -> LandmarkSequence:
-    """The landmarks of a whole take as its features show them: bodies and hands smoothed, numbers as they came."""
+    """The landmarks of a whole take as its features show them: bodies and hands smoothed where features read them."""
+    used = set(_groups(patch))
     scale = np.stack([sequence.aspect, np.ones_like(sequence.aspect), sequence.aspect], axis=1)[:, None]
     parts = {}
     for name in ("pose", "left_hand", "right_hand"):
         part: FloatArray | None = getattr(sequence, name)
-        if part is None:
+        if part is None or not used & set(POSE_FEATURES if name == "pose" else HAND_FEATURES):
             continue
         found = _is_found(part)
         points = _finite(part[:, :, :3]) * scale
