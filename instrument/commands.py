@@ -932,7 +932,10 @@ class Commands:
 
     def _model_path(self, file: str) -> Path:
         """Inside the project; elsewhere only when nobody but this machine can ask for it."""
-        path = self._path(file).with_suffix(".safetensors")
+        path = self._path(file)
+        if path.is_dir():
+            raise ValueError(f"'{file}' is a folder; name a file")
+        path = path.with_suffix(".safetensors")
         is_closed = ipaddress.ip_address(self._engine.server.address[0]).is_loopback
         if not self._is_inside(path) and not (is_closed and self._is_local()):
             raise ValueError(f"{path} is outside the project, and other computers may give commands here")

@@ -455,7 +455,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/model/save",
             "output:s file:s",
-            "Keeps a copy of an output's model under that name, inside the project's folder.",
+            "Keeps a copy of an output's model under that name, in the project's folder; "
+            "programs on this computer may name another.",
             done="file:s",
         ),
         _row("/instrument/model/load", "output:s file:s", "Plays a model kept with `model/save`."),

@@ -566,6 +566,9 @@ def test_a_model_is_not_saved_over_another_outputs(instrument: Playing) -> None:
     instrument.ask("train")
     with pytest.raises(CommandFailed, match="model of another output"):
         instrument.ask("model/save", "side", "models/amount")
+    for folder in ("", ".", "models"):
+        with pytest.raises(CommandFailed, match="name a file"):
+            instrument.ask("model/save", "side", folder)
 
 
 SCENES_PATCH = """# mine
