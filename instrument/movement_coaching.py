@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from instrument.coaching import READY, Advice, class_scores, colliding, ready, report, tracking
 from instrument.evaluation import least_recalled
 from instrument.models.following import fit_following, said_of_take
+from instrument.models.recent_past import liveliness, unit_of
 from instrument.models.staging import NOTHING
 from instrument.movement import MovementDataset
 from instrument.patch import Output, Patch
@@ -21,6 +22,8 @@ _SHORTEST_S = 1 / 3
 _FARTHEST = 2.0
 """Movements are followed at half to double the speed of their takes."""
 _LIKE = 0.75
+_HARDLY = 0.1
+"""Of how lively takes mostly are."""
 
 
 def coach_movements(
@@ -43,18 +46,19 @@ def coach_movements(
         if number < 2:
             text = f"'{name}' has a single take: record another, a little faster or slower"
             advice.append(Advice(kind="few", text=text, evidence={"class": name, "takes": number}))
-    advice += _lengths(dataset, trimmed_s)
+    still = _still(dataset, is_scaled=patch.listen.is_numbers)
+    advice += [*still, *_lengths(dataset, trimmed_s, without={one.evidence["take"] for one in still})]
     if len(dataset.classes) < 2 or max(numbers) < 2:
         what = "there is a single movement" if len(dataset.classes) < 2 else "no movement has two takes"
         scores: dict[str, Any] = {"not_scored": f"{what}, so nothing can be held out; record more"}
     else:
         said = _said_without_them(patch, output, dataset, targets, is_cancelled)
-        counts = np.zeros((len(dataset.classes), len(dataset.classes)), dtype=np.intp)
-        np.add.at(counts, (targets[said >= 0], said[said >= 0]), 1)
+        counts = _counts(dataset, targets, said)
         scores = {"by_take": class_scores(dataset.classes, counts, "takes")}
-        named = {one.evidence["take"] for one in advice if one.kind == "length"}
-        outliers = [one for one in _outliers(dataset, targets, said) if one.evidence["take"] not in named]
-        advice += [*_collisions(dataset, counts, targets, said), *outliers]
+        named = [one.evidence["take"] for one in advice if one.kind == "length"]
+        others = np.where(np.isin(dataset.take_ids, named), -1, said)
+        advice += _collisions(dataset, _counts(dataset, targets, others), targets, others)
+        advice += _outliers(dataset, targets, others)
         accuracy = scores["by_take"]["accuracy"]
         if accuracy >= READY and not advice:
             advice = [ready(accuracy)]
@@ -94,7 +98,30 @@ def _said_without_them(
     return said
 
 
-def _lengths(dataset: MovementDataset, trimmed_s: dict[int, float]) -> list[Advice]:
+def _counts(dataset: MovementDataset, targets: NDArray[np.intp], said: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(C, C): how many takes of each movement are taken for which."""
+    counts = np.zeros((len(dataset.classes), len(dataset.classes)), dtype=np.intp)
+    np.add.at(counts, (targets[said >= 0], said[said >= 0]), 1)
+    return counts
+
+
+def _still(dataset: MovementDataset, *, is_scaled: bool) -> list[Advice]:
+    """Takes of a movement in which nothing moves, or hardly anything beside the others."""
+    meant = [number for number, one in enumerate(dataset.takes) if one.target != NOTHING]
+    unit = unit_of(np.concatenate([dataset.takes[number].values for number in meant]), is_scaled=is_scaled)
+    lively = [liveliness(dataset.takes[number].times_s, dataset.takes[number].values * unit) for number in meant]
+    enough = _HARDLY * float(np.median([one.most for one in lively]))
+    found = []
+    for number, one in zip(meant, lively, strict=True):
+        if len(one.energy) and (one.is_still or one.most < enough):
+            take_id, name = dataset.take_ids[number], dataset.classes[dataset.takes[number].target]
+            text = f"nothing moves in take {take_id} of '{name}'; delete it, or record the movement again"
+            evidence = {"take": take_id, "class": name, "seconds": 0.0}
+            found.append(Advice(kind="length", text=text, evidence=evidence))
+    return found
+
+
+def _lengths(dataset: MovementDataset, trimmed_s: dict[int, float], without: set[int]) -> list[Advice]:
     """Takes that are too short to follow, or of another length than those of the same movement."""
     found = []
     seconds = np.array(
@@ -104,7 +131,13 @@ def _lengths(dataset: MovementDataset, trimmed_s: dict[int, float]) -> list[Advi
         ]
     )
     for index, name in enumerate(dataset.classes):
-        rows = [number for number, one in enumerate(dataset.takes) if one.target == index]
+        rows = [
+            number
+            for number, one in enumerate(dataset.takes)
+            if one.target == index and dataset.take_ids[number] not in without
+        ]
+        if not rows:
+            continue
         usual_s = float(np.median(seconds[rows]))
         for number in rows:
             take_id, length_s = dataset.take_ids[number], float(seconds[number])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from movements import circle, held, zigzag
+from movements import circle, held, still, zigzag
 from test_movement import PATCH, TAKES, dataset, take
 
 from instrument.models.fitting import Cancelled
@@ -60,6 +60,13 @@ def test_a_take_of_another_length_than_the_others_is_named() -> None:
     found = advice((*TAKES, take(circle(5.0), 0)))["length"]
     assert found["evidence"]["take"] == 5
     assert "the others of 'circle' about 2.0 s" in found["text"]
+
+
+@pytest.mark.parametrize("others", [0, 4])
+def test_a_take_in_which_nothing_moves_is_named_alone(others: int) -> None:
+    found = report((take(still(2.0, np.zeros(2)), 0), *TAKES[:others]))["advice"]
+    (said,) = [one for one in found if one["kind"] != "few"]
+    assert said["text"] == "nothing moves in take 1 of 'circle'; delete it, or record the movement again"
 
 
 def test_a_single_movement_is_not_scored() -> None:
