@@ -14,6 +14,7 @@ from instrument.exchange_plain import (
     PlainTable,
     label_cells,
     label_columns,
+    number_cells,
     output_name,
     plain_table,
     read_rows,
@@ -165,7 +166,7 @@ def _csv_plain_takes(table: PlainTable, hints: Hints) -> list[WholeTake]:
             place,
             0,
             index / PLAIN_RATE_HZ,
-            floats(place, names, pick(cells), ""),
+            number_cells(place, names, pick(cells)),
             {output: column[index] for output, column in labels.items()},
         )
         for index, (place, cells) in enumerate(table.rows)

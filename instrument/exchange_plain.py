@@ -4,16 +4,21 @@
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from instrument.exchange_table import NUMBER, ExchangeError, Place
+from instrument.exchange_table import NUMBER, ExchangeError, Place, floats
+from instrument.signals import FloatArray
 
 LABEL_NAMES = ("label", "class", "target", "output")
 """Columns that a header names so hold labels."""
 _PREFIXES = ("target:", "value:")
+_MISSING = ("nan", "na", "n/a", "null", "?")
+"""Beside nothing at all, what stands where there is no number."""
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 
 Row = tuple[Place, list[str]]
 
@@ -49,18 +54,31 @@ class PlainTable:
 
 
 def read_rows(path: Path, file: TextIO) -> Iterator[Row]:
-    """The lines of a table that are not empty, as cells; commas, semicolons, tabs or spaces divide them."""
+    """The lines of a table that are not empty, as cells; commas, semicolons, tabs or spaces divide them.
+
+    Between semicolons and tabs a comma is a decimal point, as spreadsheets write it in half of the world.
+    """
     line = file.readline(1 << 20)
     file.seek(0)
-    reader = csv.reader(file, delimiter=next((one for one in ",;\t " if one in line), ","), strict=True)
+    delimiter = "," if is_ours(line) else max(";\t,", key=line.count)
+    if delimiter not in line:
+        delimiter = " "
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
+            if delimiter in ";\t":
+                cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
             if cells:
                 yield Place(path, reader.line_num), cells
     except csv.Error as error:
         Place(path, reader.line_num).fail(
             str(error), f"cells of up to {csv.field_size_limit()} characters, quotes closed"
         )
+
+
+def is_ours(line: str) -> bool:
+    """Whether a table that begins with that line is one of takes, as `export` writes it."""
+    return {"take", "time_s"} <= set(line.strip().split(","))
 
 
 def plain_table(path: Path, lines: Iterable[Row], hints: Hints) -> PlainTable:
@@ -70,6 +88,8 @@ def plain_table(path: Path, lines: Iterable[Row], hints: Hints) -> PlainTable:
         raise ExchangeError(
             f"{path}: it is empty; wanted: a line that names the columns, then numbers and a label a line"
         )
+    while len(rows[0][1]) > 1 and not any(cells[-1:] != [""] for _, cells in rows):  # every line ends with a comma
+        rows = [(place, cells[:-1]) for place, cells in rows]
     names = tuple(rows[0][1])
     for place, cells in rows:
         if len(cells) != len(names):
@@ -116,6 +136,11 @@ def label_cells(table: PlainTable, column: int) -> list[str]:
         if not cells[column]:
             Place(place.path, place.line, name).fail("an empty cell", "a label in every line")
     return [cells[column] for _, cells in table.rows]
+
+
+def number_cells(place: Place, names: Sequence[str], cells: Sequence[str]) -> FloatArray:
+    """(names,): the numbers in those cells, NaN where one is missing. Raises ExchangeError."""
+    return floats(place, names, ["" if cell.lower() in _MISSING else cell for cell in cells], "")
 
 
 def output_name(table: PlainTable, column: int, hints: Hints) -> str:

@@ -292,7 +292,7 @@ def evaluation_text(result: dict[str, Any]) -> str:
     of_each = f", {result['few']} of each class learned from" if result["few"] else ""
     groups = ", ".join(result["feature_groups"])
     spread = f"deviation {result['deviation']:.1%}, worst {result['worst']:.1%}"
-    held_out = f"{result['split']} held out{of_each}; {result['runs']} runs ({spread})"
+    held_out = f"{result['split']} held out{of_each}; {counted(result['runs'], 'run')} ({spread})"
     lines = [
         f"{result['output']}: {result['examples']} examples of {len(classes)} classes, {groups}",
         f"  {result['accuracy']:.1%} recognised; {held_out}, {result['train_ms']:.0f} ms to train",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.exchange import read_takes
-from instrument.exchange_plain import Hints, label_cells, label_columns, plain_table, read_rows
+from instrument.exchange_plain import Hints, is_ours, label_cells, label_columns, number_cells, plain_table, read_rows
 from instrument.exchange_table import ExchangeError, not_text
 from instrument.features import extract, feature_columns, feature_names
 from instrument.models.fitting import Examples, TrainingError
@@ -54,7 +54,7 @@ def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str
 
 def _is_ours(path: Path) -> bool:
     with path.open(encoding="utf-8-sig") as file:
-        return {"take", "time_s"} <= set(file.readline(1 << 20).strip().split(","))
+        return is_ours(file.readline(1 << 20))
 
 
 def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Scorable:
@@ -74,12 +74,17 @@ def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Sc
             f"{path}: column {label + 1}{name} holds {len(set(labels))} different labels in {len(labels)} rows, "
             "too many to be classes; say which column holds the labels with --label-column N"
         )
+    names = list(table.names or map(str, range(1, table.width + 1)))
+    others_of = [(place, cells[:label] + cells[label + 1 :]) for place, cells in table.rows]
     try:
-        numbers = np.array([cells[:label] + cells[label + 1 :] for _, cells in table.rows], dtype=np.float32)
-    except ValueError as error:
-        raise ScoredError(f"{path}: a cell that is no number ({error}); is the label in another column?") from None
+        rows = [number_cells(place, names[:label] + names[label + 1 :], cells) for place, cells in others_of]
+    except ExchangeError as error:
+        raise ScoredError(f"{error}; or is the label in another column? --label-column N says which") from None
+    numbers = np.stack(rows)
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(numbers).all(axis=1))
     notes = () if finite.all() else (f"{counted(int((~finite).sum()), 'row')} with missing numbers left out",)
+    if not finite.any():
+        raise ScoredError(f"{path}: in every row a number is missing; nothing can be learned from it")
     kept = [label for label, is_kept in zip(labels, finite.tolist(), strict=True) if is_kept]
     return dataset_of(path, numbers[finite], kept, landmarks, notes)
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from instrument import evaluation, projects
 from instrument.cli import app
 from instrument.evaluation import Scored, cross_validate, evaluate, split, train_and_score, value_errors
+from instrument.exchange import read_takes
 from instrument.models.fitting import Examples
 from instrument.patch import parse_patch
 from instrument.scored import ScoredError, read_scorable
@@ -100,6 +101,33 @@ def test_columns_that_can_hardly_be_labels_are_said(tmp_path: Path) -> None:
     assert read_scorable(path, label_column=1)[0][2].classes == ("0", "1", "2")
     path.write_text("label,x,class\n" + "".join(f"{row % 3},{row}.5,{row % 2}\n" for row in range(60)))
     with pytest.raises(ScoredError, match=r"columns 1 \(label\), 3 \(class\) could be the labels"):
+        read_scorable(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("a;b;label\n0,5;1;left\n0,75;;left\n3;-,5;right\n", [[0.5, 1.0], [3.0, -0.5]]),
+        ("0,5\t1\tleft\n0,75\tNaN\tleft\n3\t2\tright\n", [[0.5, 1.0], [3.0, 2.0]]),
+        ("a,b,label,\n0.5,1,left,\n0.75,?,left,\n3,2,right,\n", [[0.5, 1.0], [3.0, 2.0]]),
+    ],
+)
+def test_tables_as_spreadsheets_write_them_are_read(tmp_path: Path, text: str, values: list[list[float]]) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    ((_, _, dataset),) = read_scorable(path)
+    assert dataset.examples.values.tolist() == values
+    assert dataset.notes == ("1 row with missing numbers left out",)
+    assert [len(take.landmarks) for take in read_takes(path, label_column=3)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"), [("hello", "line 3, column 'b': 'hello'"), ("1e99", "numbers that fit 32 bits")]
+)
+def test_a_cell_that_is_no_number_is_named(tmp_path: Path, cell: str, said: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"a,b,label\n1,2,left\n1,{cell},left\n3,4,right\n")
+    with pytest.raises(ScoredError, match=said):
         read_scorable(path)
 
 
