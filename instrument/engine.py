@@ -666,6 +666,11 @@ class Engine:
 
     def take_coaching(self, found: dict[str, Any]) -> None:
         """Keeps what the trainer found out about the takes, and tells whoever listens."""
+        running = {one.output for one in self.predictor.status() if one.is_running}
+        for name, one in found.items():
+            for advice in one.get("advice", ()):
+                if advice["kind"] == "refused" and running and (name in running or name not in self.targets):
+                    advice["text"] += "; until then it plays what it learned before"
         self.coaching = found
         self.telemetry.publish("coaching", json.dumps(found))
         for name, one in found.items():

@@ -35,6 +35,21 @@ def test_every_take_and_every_edit_gives_a_new_model_without_asking(tmp_path: Pa
         wait_for_another(instrument, third)
 
 
+def test_what_plays_although_its_takes_are_gone_is_said(tmp_path: Path) -> None:
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+        model = model_of(instrument)
+        instrument.ask("takes/delete_all")
+
+        def advice() -> str:
+            return " ".join(str(one) for one in instrument.status()["coaching"].values())
+
+        wait_until(lambda: "until then it plays what it learned before" in advice(), "what is said")
+        assert "no takes to learn from" in advice()
+        assert model_of(instrument) == model
+
+
 def test_a_patch_can_turn_that_off(tmp_path: Path) -> None:
     with playing(tmp_path / "project", NUMBERS_PATCH + "[training]\nalways = false\n") as instrument:
         instrument.teach_sides()
