@@ -490,8 +490,10 @@ def export_model(
     force: ForceOption = False,
 ) -> None:
     """Write trained models as ONNX files, for other programs: features in, confidences or a value out."""
+    from instrument.models.movement_model import MovementModel, load_of_kind
     from instrument.models.onnx_file import onnx_bytes
-    from instrument.models.trained import ModelError, load_model
+    from instrument.models.onnx_movements import movement_onnx_bytes
+    from instrument.models.trained import ModelError, TrainedModel
     from instrument.patch import PatchError, read_patch
     from instrument.projects import ProjectError, find_project
 
@@ -501,21 +503,25 @@ def export_model(
         found = find_project(project)
         patch = read_patch(found.patch_file)
         trained = [one for one in patch.outputs if found.model_file(one.name).exists()]
-        names = [output] if output else [one.name for one in trained if one.kind != "trigger"]
-        for one in patch.outputs:
-            if one.kind == "trigger" and (one.name == output or not names):
-                _fail(
-                    f"output '{one.name}' follows movements, which ONNX cannot hold: its model also looks back in time"
-                )
+        names = [output] if output else [one.name for one in trained]
         if not names:
             _fail(f"{found.folder}: no trained models; play it once, and it trains them")
         for name in names:
-            model = load_model(found.model_file(patch.output(name).name))
+            model = load_of_kind(patch.output(name).kind, found.model_file(name))
+            if isinstance(model, TrainedModel) and model.network is None and not output:
+                typer.echo(f"{name} is left out: another learner than a network cannot be written as ONNX")
+                continue
             written = file if output or len(patch.outputs) == 1 else file.with_stem(f"{file.stem}-{name}")
             if written.exists() and not force:
                 _fail(f"{written} is there already; --force overwrites it")
-            written.write_bytes(onnx_bytes(model))
-            says = f"confidences of {', '.join(model.classes)}" if model.classes else f"{model.low:g}..{model.high:g}"
+            if isinstance(model, MovementModel):
+                written.write_bytes(movement_onnx_bytes(model))
+                says = f"parts of {', '.join(model.classes)}"
+            else:
+                written.write_bytes(onnx_bytes(model))
+                says = (
+                    f"confidences of {', '.join(model.classes)}" if model.classes else f"{model.low:g}..{model.high:g}"
+                )
             typer.echo(f"{written}: {name}, {len(model.feature_names)} features -> {says}")
     except KeyError as error:
         _fail(error.args[0])

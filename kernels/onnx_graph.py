@@ -21,7 +21,7 @@ class Node:
     operation: str
     inputs: Sequence[str]
     outputs: Sequence[str]
-    attributes: Mapping[str, int | float] = field(default_factory=dict)
+    attributes: Mapping[str, int | float | tuple[int, ...]] = field(default_factory=dict)
     domain: str = ""
 
 
@@ -64,7 +64,9 @@ def _node(node: Node) -> bytes:
     parts += [_message(2, name.encode()) for name in node.outputs]
     parts.append(_message(4, node.operation.encode()))
     for name, value in node.attributes.items():
-        if isinstance(value, int):
+        if isinstance(value, tuple):
+            body = b"".join(_number(8, one) for one in value) + _number(20, 7)
+        elif isinstance(value, int):
             body = _number(3, value) + _number(20, 2)
         else:
             body = _varint(2 << 3 | 5) + np.float32(value).tobytes() + _number(20, 1)

@@ -45,8 +45,8 @@ def _mean_of_first(counts: list[int], of: int) -> FloatArray:
     return np.stack([(np.arange(of) < count) / count for count in counts]).astype(np.float32)
 
 
-_MEAN_OF_MOMENTS = _mean_of_first([EVEN // part for part in _STRETCHES], EVEN)
-_MEAN_OF_STEPS = np.ascontiguousarray(_mean_of_first([EVEN // part - 1 for part in _STRETCHES], EVEN - 1).T)
+MEAN_OF_MOMENTS = _mean_of_first([EVEN // part for part in _STRETCHES], EVEN)
+MEAN_OF_STEPS = np.ascontiguousarray(_mean_of_first([EVEN // part - 1 for part in _STRETCHES], EVEN - 1).T)
 
 
 def _one_after_the_other(*counts: int) -> tuple[slice, ...]:
@@ -81,7 +81,7 @@ class RecentPast:
         return self.window_s * far
 
     @cached_property
-    def _spans(self) -> FloatArray:
+    def spans(self) -> FloatArray:
         """(LAGS,) between moments ever further back, of the window."""
         return (np.diff(self.lags_s[: LAGS + 1]) / self.window_s).astype(np.float32)
 
@@ -112,10 +112,10 @@ class RecentPast:
         np.subtract(past[:, 1 : LAGS + 1], now, out=far)
         slack = moved_far.max(axis=1, keepdims=True) * 0.05 + 0.01
         np.divide(steps[:, :LAGS], (moved_far + slack)[..., None], out=directions)
-        np.divide(moved_far, self._spans, out=speeds)
+        np.divide(moved_far, self.spans, out=speeds)
         speeds += 0.05
 
-        np.matmul(moved_even, _MEAN_OF_STEPS, out=energies)
+        np.matmul(moved_even, MEAN_OF_STEPS, out=energies)
         np.add(moved_even, energies[:, -1:] * 0.3 + 0.003, out=lengths)
         np.divide(steps[:, LAGS + 1 :], lengths[..., None], out=bends)
         np.vecdot(bends[:, 1:], bends[:, :-1], out=straight)
@@ -124,8 +124,8 @@ class RecentPast:
         np.log(logarithms, out=logarithms)
 
         since = past[:, LAGS + 1 :] - now
-        np.matmul(_MEAN_OF_MOMENTS, since, out=means)
-        np.matmul(_MEAN_OF_MOMENTS, since * since, out=spreads)
+        np.matmul(MEAN_OF_MOMENTS, since, out=means)
+        np.matmul(MEAN_OF_MOMENTS, since * since, out=spreads)
         spreads -= means * means
         np.sqrt(np.maximum(spreads, 0.0, out=spreads), out=spreads)
         return seen

@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from movements import HZ, circle, stream, zigzag
 from packed_networks import drawn_network
+from test_movement import PATCH, dataset
 from typer.testing import CliRunner
 
 from instrument.cli import app
 from instrument.features import extract, feature_names
+from instrument.kernels.cpu import dequantised, forward
 from instrument.kernels.packing import FloatArray
+from instrument.models.movement_model import save_movements
 from instrument.models.onnx_file import onnx_bytes
 from instrument.models.trained import TrainedModel, load_model
+from instrument.movement import train_movements
 from instrument.patch import read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
@@ -107,12 +112,30 @@ def test_a_project_that_was_not_trained_is_told_to_train(tmp_path: Path) -> None
     assert "play it once" in text
 
 
-def test_an_output_that_follows_movements_is_refused_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "patch.toml").write_text('[[output]]\nname = "move"\nkind = "trigger"\n', encoding="utf-8")
-    for words in ([], ["--output", "move"]):
-        code, text = instrument("export-model", tmp_path / "net.onnx", tmp_path, *words)
-        assert code == 1
-        assert "looks back in time" in " ".join(text.split())
+def test_a_model_of_movements_says_of_a_recent_past_what_the_instrument_hears(tmp_path: Path) -> None:
+    patch = '[listen]\nsource = "osc"\ninputs = 2\n[[output]]\nname = "move"\nkind = "trigger"\n'
+    (tmp_path / "patch.toml").write_text(patch, encoding="utf-8")
+    model = train_movements(PATCH, PATCH.outputs[0], dataset())
+    (tmp_path / "models").mkdir()
+    save_movements(model, Project(tmp_path).model_file("move"))
+    code, text = instrument("export-model", tmp_path / "net.onnx", tmp_path)
+    assert code == 0, text
+    session = opened(tmp_path / "net.onnx")
+    described = {name: json.loads(metadata(session)[name]) for name in ("moments_s", "columns", "classes")}
+    assert described["columns"][:2] == ["nothing", "circle.1"]
+    places = stream([circle(1.0, seed=20), zigzag(1.2, seed=21)]).astype(np.float32)
+    at = np.maximum(np.arange(len(places))[:, None] - HZ * np.array(described["moments_s"]), 0)
+    recent = np.stack([np.interp(at, np.arange(len(places)), column) for column in places.T], axis=2)
+    said = session.run(["said"], {"features": recent.astype(np.float32)})[0]
+    given = forward(dequantised(model.network), model.past.inputs(model.past.places(recent.astype(np.float32))))
+    likely = np.exp(given[:, :-1]) / np.exp(given[:, :-1]).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(said[:, :-1], likely, atol=1e-4)
+    np.testing.assert_allclose(said[:, -1], given[:, -1].clip(0, 1) ** 2 * model.past.window_s, atol=1e-4)
+    assert {described["columns"][column].partition(".")[0] for column in said[:, :-1].argmax(axis=1)} == {
+        "nothing",
+        "circle",
+        "zigzag",
+    }
 
 
 def drawn_model(widths: Sequence[int], *, bits: int, classes: tuple[str, ...] = ()) -> TrainedModel:
