@@ -36,6 +36,7 @@ _COLLIDING = 0.05
 _UNLIKE = 0.5
 _LIKE = 0.75
 _ANOTHER_CLASS = 0.8
+_MOST_SUSPECTS = 6
 _UNBALANCED = 0.25
 _TRACKED = 0.9
 _STILL_RISING = 0.02
@@ -143,7 +144,8 @@ def _score_classes(
         "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},
         "learning_curve": [{"examples": size, "accuracy": round(score, 4)} for size, score in curve],
     }
-    advice = [*_collisions(output, thin, by_take, counts), *_outliers(thin, by_take), *_rising(curve, weakest)]
+    outliers = _culprits(patch, output, thin, _outliers(thin, by_take), is_cancelled)
+    advice = [*_collisions(output, thin, by_take, counts), *outliers, *_rising(curve, weakest)]
     return scores, advice + _flattered(by_take.accuracy, by_frame.accuracy, weakest)
 
 
@@ -341,6 +343,28 @@ def _place(feature: str) -> str:
     if group.startswith("hand"):
         return " ".join(words[:2]).replace("_", " ")
     return words[0].replace("_", " ")
+
+
+def _culprits(
+    patch: Patch, output: Output, dataset: Dataset, outliers: list[Advice], is_cancelled: Callable[[], bool]
+) -> list[Advice]:
+    """The outlier without which the fewest others are, then these: one bad take makes good ones look unlike it."""
+    if len(outliers) < 2:
+        return outliers
+    takes, fewest = dataset.examples.takes, outliers
+    size = {
+        one.evidence["take"]: int(np.sum(takes == dataset.take_ids.index(one.evidence["take"]))) for one in outliers
+    }
+    for suspect in sorted(outliers, key=lambda one: -size[one.evidence["take"]])[:_MOST_SUSPECTS]:
+        without = subset(dataset, takes != dataset.take_ids.index(suspect.evidence["take"]))
+        try:
+            scored = cross_validate(patch, output, without, "takes", is_cancelled=is_cancelled)
+        except EvaluationError:  # it is all there is of a class, or nearly
+            continue
+        others = _outliers(without, scored)
+        if len(others) < len(fewest) - 1:
+            fewest = [suspect, *others]
+    return fewest
 
 
 def _outliers(dataset: Dataset, scored: Scored) -> list[Advice]:

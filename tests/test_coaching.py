@@ -15,9 +15,11 @@ from instrument.coaching import coach, telling_apart, thinned
 from instrument.evaluation import subset, value_errors
 from instrument.models.fitting import Cancelled, Examples
 from instrument.patch import Output, Patch, parse_patch
+from instrument.projects import new_project
 from instrument.signals import LandmarkSequence
-from instrument.takes import Take
-from instrument.training import Dataset
+from instrument.takes import Take, TakeStore
+from instrument.trainer import study_project
+from instrument.training import Dataset, FeatureCache, train_project
 
 PATCH: Patch = parse_patch(
     '[listen]\nsource = "osc"\ninputs = 5\n[[output]]\nname = "side"\nfeatures = ["numbers"]\nhidden = [16]\n',
@@ -305,3 +307,24 @@ def test_an_output_that_could_not_learn_is_told_why_beside_one_that_could(tmp_pa
         (advice,) = instrument.status()["coaching"]["amount"]["advice"]
     assert advice["kind"] == "refused"
     assert "no takes to learn from" in advice["text"]
+
+
+def test_a_bad_take_is_named_and_not_the_good_ones_that_it_makes_look_bad(tmp_path: Path) -> None:
+    project = new_project(tmp_path / "mine", "three-postures")
+    with TakeStore.open(project.takes_file) as store:
+        whole = [store.whole(take.id) for take in store.takes(kind="take")]
+        by_class = [[one for one in whole if one.targets["posture"] == name] for name in ("rest", "wide", "up")]
+        shown = [one.landmarks for takes in by_class for one in takes[:3]]
+        count = sum(map(len, shown))
+        landmarks = dataclasses.replace(
+            shown[0],
+            times_s=np.arange(count) / 30,
+            aspect=np.concatenate([one.aspect for one in shown]),
+            pose=np.concatenate([one.pose for one in shown if one.pose is not None]),
+            pose_world=None,
+        )
+        (bad,) = store.add(
+            [dataclasses.replace(whole[0], landmarks=landmarks, targets={"posture": "rest"})], "all of them"
+        )
+    found = study_project(train_project(project.folder, cache=FeatureCache()), lambda: False)["posture"]["advice"]
+    assert [one["evidence"]["take"] for one in found if one["kind"] == "outlier"] == [bad]
