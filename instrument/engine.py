@@ -870,10 +870,15 @@ class Engine:
             return is_open and self.recorder.state.phase == "idle" and not self._recorded_inputs()
         return False
 
+    @property
+    def misfit(self) -> str:
+        """What is wrong with the numbers that come now, in words; empty where nothing is."""
+        came, at_s = self._misfit
+        return came if self.now_s() - at_s < NEWS_S else ""
+
     def refusal(self, outcome: Outcome) -> str:
         """Why nothing was recorded, in words."""
-        came, at_s = self._misfit
-        if outcome.refused == NO_FRAME and came and self.now_s() - at_s < NEWS_S:
+        if outcome.refused == NO_FRAME and (came := self.misfit):
             return f"{NO_FRAME} that fits: {came}"
         return outcome.refused or NO_FRAME
 

@@ -25,7 +25,7 @@ def status_of(engine: "Engine") -> dict[str, Any]:
         "source": {
             "name": source.name,
             "state": source.state,
-            "detail": source.detail,
+            "detail": source.detail or engine.misfit,
             "frames": source.frames,
             "dropped": source.dropped,
             "losses": source.losses,

@@ -335,7 +335,8 @@ def gather(
         recorded = list(dict.fromkeys(shown.tolist()))
         classes = tuple(name for name in output.classes if name in recorded) or tuple(recorded)
         if len(classes) == 1:
-            raise TrainingError(f"there are takes of '{classes[0]}' only; record a take of another class")
+            left_out = f" ({'; '.join(notes)})" if notes else ""
+            raise TrainingError(f"there are takes of '{classes[0]}' only{left_out}; record a take of another class")
         place = {name: index for index, name in enumerate(classes)}
         learned: NDArray[Any] = np.array([place[name] for name in shown.tolist()], dtype=np.intp)
     else:

@@ -391,8 +391,11 @@ def test_a_note_ends_when_the_numbers_that_held_it_stop(tmp_path: Path, then: st
             return notes(instrument)[-1].startswith("80 3c")
 
         wait_until(is_over, "its end")
+        source = instrument.status()["source"]
         if then == "nothing":
-            assert instrument.status()["source"]["state"] == "lost"
+            assert source["state"] == "lost"
+        else:
+            assert source["detail"] == "/wek/inputs carried 1 floats, this project has 2 inputs"
         told = len(notes(instrument))
         instrument.inputs(0.9, 0.9, count=5)
         wait_until(lambda: len(notes(instrument)) > told, "the note again")
