@@ -11,9 +11,10 @@ import numpy as np
 
 from instrument.kernels.onnx_cpu import float_graph
 from instrument.kernels.onnx_graph import Node
+from instrument.models.movement_model import MovementModel
 from instrument.models.trained import ModelError, TrainedModel
 
-_IR_VERSION, _OPSET = 7, 13
+IR_VERSION, OPSET = 7, 13
 
 
 def onnx_bytes(model: TrainedModel) -> bytes:
@@ -41,13 +42,7 @@ def onnx_bytes(model: TrainedModel) -> bytes:
             Node(operation="Mul", inputs=("clipped", "span"), outputs=("spread",)),
             Node(operation="Add", inputs=("spread", "low"), outputs=("value",)),
         ]
-    metadata = {
-        "output": model.output,
-        "kind": model.kind,
-        "model_id": model.model_id,
-        "feature_fingerprint": model.feature_fingerprint,
-        "feature_names": json.dumps(model.feature_names),
-    }
+    metadata = described(model)
     metadata |= (
         {"classes": json.dumps(model.classes)} if model.classes else {"range": json.dumps([model.low, model.high])}
     )
@@ -57,7 +52,18 @@ def onnx_bytes(model: TrainedModel) -> bytes:
         constants=constants,
         input_name="features",
         output_name="confidences" if model.classes else "value",
-        ir_version=_IR_VERSION,
-        opset=_OPSET,
+        ir_version=IR_VERSION,
+        opset=OPSET,
         metadata=metadata,
     ).to_bytes()
+
+
+def described(model: TrainedModel | MovementModel) -> dict[str, str]:
+    """What the metadata of every model tell."""
+    return {
+        "output": model.output,
+        "kind": model.kind,
+        "model_id": model.model_id,
+        "feature_fingerprint": model.feature_fingerprint,
+        "feature_names": json.dumps(model.feature_names),
+    }

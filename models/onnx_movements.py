@@ -11,9 +11,8 @@ from instrument.kernels.onnx_cpu import float_graph
 from instrument.kernels.onnx_graph import Node
 from instrument.models.following import PARTS
 from instrument.models.movement_model import MovementModel
+from instrument.models.onnx_file import IR_VERSION, OPSET, described
 from instrument.models.recent_past import EVEN, LAGS, MEAN_OF_MOMENTS, MEAN_OF_STEPS, RecentPast
-
-_IR_VERSION, _OPSET = 7, 13
 
 
 def movement_onnx_bytes(model: MovementModel) -> bytes:
@@ -37,11 +36,7 @@ def movement_onnx_bytes(model: MovementModel) -> bytes:
     )
     parts = [f"{name}.{part}" for name in model.classes for part in range(1, PARTS + 1)]
     metadata = {
-        "output": model.output,
-        "kind": model.kind,
-        "model_id": model.model_id,
-        "feature_fingerprint": model.feature_fingerprint,
-        "feature_names": json.dumps(model.feature_names),
+        **described(model),
         "classes": json.dumps(model.classes),
         "moments_s": json.dumps([round(float(one), 6) for one in model.past.lags_s]),
         "columns": json.dumps(["nothing", *parts, "elapsed_s"]),
@@ -54,8 +49,8 @@ def movement_onnx_bytes(model: MovementModel) -> bytes:
         outputs=count + 1,
         input_name="features",
         output_name="said",
-        ir_version=_IR_VERSION,
-        opset=_OPSET,
+        ir_version=IR_VERSION,
+        opset=OPSET,
         metadata=metadata,
     ).to_bytes()
 
