@@ -23,7 +23,7 @@ _FARTHEST = 2.0
 """Movements are followed at half to double the speed of their takes."""
 _LIKE = 0.75
 _HARDLY = 0.1
-"""Of how lively takes mostly are."""
+"""Of how lively takes of a movement mostly are."""
 
 
 def coach_movements(
@@ -106,15 +106,18 @@ def _counts(dataset: MovementDataset, targets: NDArray[np.intp], said: NDArray[n
 
 
 def _still(dataset: MovementDataset, *, is_scaled: bool) -> list[Advice]:
-    """Takes of a movement in which nothing moves, or hardly anything beside the others."""
+    """Takes of a movement in which nothing moves, or hardly anything beside others of the same."""
     meant = [number for number, one in enumerate(dataset.takes) if one.target != NOTHING]
     unit = unit_of(np.concatenate([dataset.takes[number].values for number in meant]), is_scaled=is_scaled)
-    lively = [liveliness(dataset.takes[number].times_s, dataset.takes[number].values * unit) for number in meant]
-    enough = _HARDLY * float(np.median([one.most for one in lively]))
+    lively = {
+        number: liveliness(dataset.takes[number].times_s, dataset.takes[number].values * unit) for number in meant
+    }
     found = []
-    for number, one in zip(meant, lively, strict=True):
-        if len(one.energy) and (one.is_still or one.most < enough):
-            take_id, name = dataset.take_ids[number], dataset.classes[dataset.takes[number].target]
+    for number, one in lively.items():
+        target = dataset.takes[number].target
+        usual = np.median([other.most for of, other in lively.items() if dataset.takes[of].target == target])
+        if len(one.energy) and (one.is_still or one.most < _HARDLY * usual):
+            take_id, name = dataset.take_ids[number], dataset.classes[target]
             text = f"nothing moves in take {take_id} of '{name}'; delete it, or record the movement again"
             evidence = {"take": take_id, "class": name, "seconds": 0.0}
             found.append(Advice(kind="length", text=text, evidence=evidence))

@@ -69,6 +69,12 @@ def test_a_take_in_which_nothing_moves_is_named_alone(others: int) -> None:
     assert said["text"] == "nothing moves in take 1 of 'circle'; delete it, or record the movement again"
 
 
+def test_a_movement_that_is_small_beside_the_others_is_not_taken_for_none() -> None:
+    small = tuple(take(held(circle(1.0, size=0.03, seed=seed)), 0) for seed in (3, 4))
+    found = report((*small, *(one for one in TAKES if one.target == 1)))["advice"]
+    assert not [one for one in found if "nothing moves" in one["text"]]
+
+
 def test_a_single_movement_is_not_scored() -> None:
     circles = replace(dataset(TAKES[::2]), classes=("circle",))
     said = coach_movements(PATCH, PATCH.outputs[0], circles, [], trimmed_s={})
