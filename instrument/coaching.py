@@ -37,6 +37,7 @@ _UNLIKE = 0.5
 _LIKE = 0.75
 _ANOTHER_CLASS = 0.8
 _MOST_SUSPECTS = 6
+"""Of several outliers, so many at most are tried out: each takes five trainings."""
 _UNBALANCED = 0.25
 _TRACKED = 0.9
 _STILL_RISING = 0.02
@@ -351,12 +352,13 @@ def _culprits(
     """The outlier without which the fewest others are, then these: one bad take makes good ones look unlike it."""
     if len(outliers) < 2:
         return outliers
-    takes, fewest = dataset.examples.takes, outliers
-    size = {
-        one.evidence["take"]: int(np.sum(takes == dataset.take_ids.index(one.evidence["take"]))) for one in outliers
-    }
-    for suspect in sorted(outliers, key=lambda one: -size[one.evidence["take"]])[:_MOST_SUSPECTS]:
-        without = subset(dataset, takes != dataset.take_ids.index(suspect.evidence["take"]))
+    fewest = outliers
+
+    def is_of(one: Advice) -> NDArray[np.bool_]:
+        return np.asarray(dataset.examples.takes == dataset.take_ids.index(one.evidence["take"]))
+
+    for suspect in sorted(outliers, key=lambda one: -int(is_of(one).sum()))[:_MOST_SUSPECTS]:
+        without = subset(dataset, ~is_of(suspect))
         try:
             scored = cross_validate(patch, output, without, "takes", is_cancelled=is_cancelled)
         except EvaluationError:  # it is all there is of a class, or nearly
