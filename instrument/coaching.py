@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.evaluation import (
-    FLATTERY,
     EvaluationError,
     Scored,
     confusion,
     cross_validate,
+    flattery,
     learning_curve,
     least_recalled,
     recalls,
@@ -142,7 +142,10 @@ def _score_classes(
     weakest = thin.classes[least_recalled(counts)]
     scores = {
         "by_take": {**class_scores(thin.classes, counts, "frames"), "split": _split(thin)},
-        "by_frame": {"accuracy": round(by_frame.accuracy, 4), "warning": FLATTERY},
+        "by_frame": {
+            "accuracy": round(by_frame.accuracy, 4),
+            "warning": flattery(by_frame.accuracy, by_take.accuracy),
+        },
         "learning_curve": [{"examples": size, "accuracy": round(score, 4)} for size, score in curve],
     }
     outliers = _culprits(patch, output, thin, _outliers(thin, by_take), is_cancelled)
@@ -178,7 +181,10 @@ def _score_values(
             "split": kind,
             "worst_takes": [{"take": thin.take_ids[takes[one]], "rmse": _rounded(span * off[one])} for one in worst],
         },
-        "by_frame": {"rmse": _rounded(span * float(np.sqrt(by_frame.mean()))), "warning": FLATTERY},
+        "by_frame": {
+            "rmse": _rounded(span * float(np.sqrt(by_frame.mean()))),
+            "warning": flattery(-float(by_frame.mean()), -float(by_take.mean())),
+        },
     }
     advice: list[Advice] = []
     for one in worst if kind == "takes" else ():

@@ -25,7 +25,7 @@ from instrument.patch import Output, Patch
 from instrument.training import Dataset, with_features_that_help, with_variations
 
 SPLITS = ("takes", "blocks", "frames")
-FLATTERY = "frames held out have neighbours that were learned from: this flatters"
+_FLATTERY = "single frames held out have neighbours that were learned from: that flatters"
 _BLOCKS = 10
 _SEEN = 0.7
 _FOLDS = 5
@@ -74,6 +74,14 @@ def recalls(counts: NDArray[np.intp]) -> list[float | None]:
 def least_recalled(counts: NDArray[np.intp]) -> int:
     """The class of which the smallest share was recognised, of those held out."""
     return int(np.nanargmin(np.array(recalls(counts), dtype=np.float64)))
+
+
+def flattery(by_frame: float, otherwise: float) -> str | None:
+    """Why a score of single frames, at least as good as that of takes or blocks, says too much; else None.
+
+    Of both, more is better.
+    """
+    return _FLATTERY if by_frame >= otherwise else None
 
 
 def train_and_score(
@@ -258,10 +266,14 @@ def evaluate(
     scores = _scores(patch, output, dataset, kind, few, seed, runs)
     counts = confusion(scores, count)
     accuracies = [one.accuracy for one in scores]
-    other = "frames" if kind != "frames" else "blocks"
+    accuracy = float(np.mean(accuracies))
     beside: dict[str, Any] | None = None
+    warning = _FLATTERY if kind == "frames" else None
     if not few:
-        beside = {"split": other, "accuracy": _mean(_scores(patch, output, dataset, other, 0, seed, min(runs, 3)))}
+        other = "frames" if kind != "frames" else "blocks"
+        of_other = _mean(_scores(patch, output, dataset, other, 0, seed, min(runs, 3)))
+        beside = {"split": other, "accuracy": of_other}
+        warning = flattery(accuracy, of_other) if kind == "frames" else flattery(of_other, accuracy)
     curve = learning_curve(patch, output, dataset, kind, seed=seed, few=few)
     features = with_features_that_help(dataset, output).feature_names
     recall = dict(zip(dataset.classes, recalls(counts), strict=True))
@@ -286,14 +298,14 @@ def evaluate(
         if not few
         else few * count,
         "held_out": round(float(np.mean([len(one.rows) for one in scores]))),
-        "accuracy": float(np.mean(accuracies)),
+        "accuracy": accuracy,
         "deviation": float(np.std(accuracies)),
         "worst": min(accuracies),
         "recall": recall,
         "confusion": counts.tolist(),
         "beside": beside,
-        "warning": FLATTERY if kind == "frames" else None,
-        "learning_curve": [{"examples": number, "accuracy": accuracy} for number, accuracy in curve],
+        "warning": warning,
+        "learning_curve": [{"examples": number, "accuracy": score} for number, score in curve],
         "train_ms": 1000 * float(np.median([one.seconds for one in scores])),
         "notes": [
             *with_features_that_help(dataset, output).notes,
@@ -319,6 +331,7 @@ def evaluate_values(output: Output, dataset: Dataset, *, kind: str, seed: int = 
     span = output.high - output.low
     errors, seconds = value_errors(output, dataset, kind, seed=seed)
     beside, _ = value_errors(output, dataset, other, seed=seed)
+    off, off_beside = _root_mean(errors), _root_mean(beside)
     numbers = np.unique(dataset.examples.takes)
     spread = float(np.std(dataset.examples.targets))
     return {
@@ -330,14 +343,14 @@ def evaluate_values(output: Output, dataset: Dataset, *, kind: str, seed: int = 
         "range": [output.low, output.high],
         "split": kind,
         "seed": seed,
-        "rmse": span * _root_mean(errors),
+        "rmse": span * off,
         "rmse_of_the_mean": span * spread,
         "worst_takes": [
             {"take": dataset.take_ids[number], "rmse": span * _root_mean(errors[dataset.examples.takes == number])}
             for number in sorted(numbers, key=lambda one: -_root_mean(errors[dataset.examples.takes == one]))[:3]
         ],
-        "beside": {"split": other, "rmse": span * _root_mean(beside)},
-        "warning": FLATTERY if kind == "frames" else None,
+        "beside": {"split": other, "rmse": span * off_beside},
+        "warning": flattery(-off, -off_beside) if kind == "frames" else flattery(-off_beside, -off),
         "train_ms": 1000 * seconds,
         "notes": list(dataset.notes),
     }
@@ -413,6 +426,11 @@ def _scores(patch: Patch, output: Output, dataset: Dataset, kind: str, few: int,
     for run in range(seed, seed + runs):
         is_seen, is_held = split(dataset, kind, np.random.default_rng(run), few=few)
         if not is_held.any():
+            if few:
+                most = np.bincount(dataset.examples.targets).max()
+                raise EvaluationError(
+                    f"{few} of each class learned from leave none to hold out: the largest has {most}; learn from fewer"
+                )
             raise EvaluationError(f"{len(dataset.examples)} examples are too few to hold any out; record more")
         scores.append(train_and_score(patch, output, dataset, is_seen, is_held, seed=run))
     return scores

@@ -78,16 +78,22 @@ def status_text(status: dict[str, Any]) -> str:
 
 def _scored(found: dict[str, Any]) -> list[str]:
     """The score of one output by take, with that by frame beside it; nothing where there is none."""
-    by_take, by_frame = found.get("by_take", {}), found.get("by_frame", {})
-    if "accuracy" in by_take:
-        beside = f" ({by_frame['accuracy']:.0%} of frames, which flatters)" if by_frame else ""
-        of = "parts of takes" if by_take.get("split") == "blocks" else "takes"
-        return [f"{by_take['accuracy']:.0%} of {of} it had not learned from{beside}"]
-    if "rmse" in by_take:
-        of = "takes" if by_take["split"] == "takes" else "parts of takes"
-        beside = f" ({by_frame['rmse']:g} in frames, which flatters)" if by_frame else ""
-        return [f"{by_take['rmse']:g} off in {of} it had not learned from{beside}"]
-    return [f"none; {found['not_scored']}"] if "not_scored" in found else []
+    by_take, by_frame = found.get("by_take"), found.get("by_frame")
+    if not by_take:
+        return [f"none; {found['not_scored']}"] if "not_scored" in found else []
+    pieces = "parts of takes" if by_take.get("split") == "blocks" else "takes"
+    score = f"{_score(by_take)} {'of' if by_take.get('of') == 'takes' else 'in'}"
+    beside = ""
+    if by_frame:
+        flatters = ", which flatters" if by_frame["warning"] else ""
+        beside = f" ({_score(by_frame)} in single frames held out{flatters})"
+    return [f"{score} {pieces} it had not learned from{beside}"]
+
+
+def _score(score: dict[str, Any]) -> str:
+    if "accuracy" not in score:
+        return f"{score['rmse']:g} off"
+    return f"{score['accuracy']:.0%}" if score.get("of") == "takes" else f"{score['accuracy']:.0%} right"
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -292,15 +298,17 @@ def evaluation_text(result: dict[str, Any]) -> str:
     of_each = f", {result['few']} of each class learned from" if result["few"] else ""
     groups = ", ".join(result["feature_groups"])
     spread = f"deviation {result['deviation']:.1%}, worst {result['worst']:.1%}"
+    tested = [(name, recall) for name, recall in result["recall"].items() if recall is not None]
+    of_tested = f" of the {len(tested)} classes tested" if len(tested) < len(classes) else ""
     held_out = f"{result['split']} held out{of_each}; {counted(result['runs'], 'run')} ({spread})"
     lines = [
         f"{result['output']}: {result['examples']} examples of {len(classes)} classes, {groups}",
-        f"  {result['accuracy']:.1%} recognised; {held_out}, {result['train_ms']:.0f} ms to train",
+        f"  {result['accuracy']:.1%} recognised{of_tested}; {held_out}, {result['train_ms']:.0f} ms to train",
     ]
     if beside := result["beside"]:
         lines.append(f"  {beside['accuracy']:.1%} with {beside['split']} held out instead")
-    if result["beside"] and "frames" in (result["split"], result["beside"]["split"]):
-        lines.append("    (single frames held out have neighbours that were learned from: that flatters)")
+    if result["warning"]:
+        lines.append(f"    ({result['warning']})")
     curve = ", ".join(f"{one['accuracy']:.1%} from {one['examples']}" for one in result["learning_curve"])
     lines.append(f"  learning curve: {curve} examples")
     width = max(len(name) for name in classes[:12])
@@ -315,7 +323,6 @@ def evaluation_text(result: dict[str, Any]) -> str:
             told = "untested" if recall is None else f"{recall:8.1%}"
             lines.append(f"  {name.rjust(width)} {told}  {cells}")
     else:
-        tested = [(name, recall) for name, recall in result["recall"].items() if recall is not None]
         worst = sorted(tested, key=lambda item: item[1])[:12]
         lines += [f"  {name} {recall:.1%}" for name, recall in worst]
     return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
@@ -336,7 +343,7 @@ def _values_text(result: dict[str, Any]) -> str:
             f"{result['train_ms']:.0f} ms to train; always saying the mean is {result['rmse_of_the_mean']:.3g} off"
         ),
         f"  {beside['rmse']:.3g} off with {beside['split']} held out instead",
-        "    (single frames held out have neighbours that were learned from: that flatters)",
+        *([f"    ({result['warning']})"] if result["warning"] else []),
         f"  worst: {worst}",
     ]
     return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])

@@ -24,6 +24,7 @@ from instrument.training import Dataset, FeatureCache, gather, with_inputs_of
 from instrument.words import counted
 
 LANDMARKS = ("pose", "hand")
+_MOST_NAMED = 5
 _COORDINATES = {"pose": (33, (2, 3, 4)), "hand": (21, (2, 3))}
 
 Scorable = tuple[Patch, Output, Dataset]
@@ -38,14 +39,16 @@ def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str
 
     `label_column` counts from 1; by default labels are in the column that a header names `label`, `class`, `target`
     or `output`, else in one that holds words, else in the last. `landmarks` says that a table's other columns are
-    body points: `pose` (33) or `hand` (21), each x and y, with z and visibility if there. Raises ScoredError.
+    body points: `pose` (33) or `hand` (21), each x and y, with z and visibility if there. Raises ScoredError, also
+    when either is given for what is no table.
     """
     try:
-        if path.is_dir():
-            return _of_project(Project(path))
-        if path.suffix.lower() in (".csv", ".txt", ".tsv") and not _is_ours(path):
+        if path.is_file() and path.suffix.lower() in (".csv", ".txt", ".tsv") and not _is_ours(path):
             return [_of_table(path, label_column, landmarks)]
-        return _of_takes(path)
+        for option, value in (("--label-column", label_column), ("--landmarks", landmarks)):
+            if value is not None:
+                raise ScoredError(f"{option} is for tables of numbers; {path} tells by itself: leave it out")
+        return _of_project(Project(path)) if path.is_dir() else _of_takes(path)
     except UnicodeDecodeError as error:
         raise ScoredError(str(not_text(path, error))) from error
     except (OSError, PatchError, TakesError, ExchangeError, TrainingError) as error:
@@ -86,7 +89,25 @@ def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Sc
     if not finite.any():
         raise ScoredError(f"{path}: in every row a number is missing; nothing can be learned from it")
     kept = [label for label, is_kept in zip(labels, finite.tolist(), strict=True) if is_kept]
-    return dataset_of(path, numbers[finite], kept, landmarks, notes)
+    doubts = _doubts(numbers[finite], kept, names[:label] + names[label + 1 :])
+    return dataset_of(path, numbers[finite], kept, landmarks, (*notes, *doubts))
+
+
+def _doubts(numbers: FloatArray, labels: list[str], names: list[str]) -> tuple[str, ...]:
+    """What is odd about rows of numbers (N, inputs) with those labels."""
+    doubts = []
+    _, alike = np.unique(numbers, axis=0, return_inverse=True)
+    labels_of: dict[int, set[str]] = {}
+    for row, label in zip(alike.ravel().tolist(), labels, strict=True):
+        labels_of.setdefault(row, set()).add(label)
+    if torn := sum(len(labels_of[row]) > 1 for row in alike.ravel().tolist()):
+        doubts.append(f"{counted(torn, 'row')} with the numbers of another, but not its label")
+    is_still = (numbers == numbers[0]).all(axis=0)
+    still = [names[column] for column in np.flatnonzero(is_still)]
+    if still:
+        shown = ", ".join(still[:_MOST_NAMED]) + (", ..." if len(still) > _MOST_NAMED else "")
+        doubts.append(f"{counted(len(still), 'column')} with the same number in every row: {shown}")
+    return tuple(doubts)
 
 
 def dataset_of(

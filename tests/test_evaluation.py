@@ -63,8 +63,15 @@ def test_few_examples_of_each_class_are_learned_from_and_all_others_held_out(tmp
 def test_the_report_says_what_flatters(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(table(tmp_path)), "--runs", "2"])
     assert "frames held out" in result.output
-    assert "that flatters" in result.output
     assert "learning curve" in result.output
+    found = scored(table(tmp_path))
+    is_flattered = found["accuracy"] >= found["beside"]["accuracy"]  # type: ignore[index]
+    assert ("that flatters" in result.output) == (found["warning"] is not None) == is_flattered
+
+
+def test_frames_that_score_lower_than_blocks_are_not_said_to_flatter() -> None:
+    assert evaluation.flattery(0.8, 0.9) is None
+    assert "flatters" in str(evaluation.flattery(0.9, 0.8))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +83,7 @@ def test_the_report_says_what_flatters(tmp_path: Path) -> None:
         (["--split", "takes"], "allowed: blocks, frames"),
         (["--label-column", "9"], "allowed: 1..5"),
         (["--label-column", "2"], "is the label in another column?"),
+        (["--few", "60"], "60 of each class learned from leave none to hold out: the largest has 60"),
     ],
 )
 def test_what_cannot_be_scored_is_said(tmp_path: Path, options: list[str], said: str) -> None:
@@ -129,6 +137,23 @@ def test_a_cell_that_is_no_number_is_named(tmp_path: Path, cell: str, said: str)
     path.write_text(f"a,b,label\n1,2,left\n1,{cell},left\n3,4,right\n")
     with pytest.raises(ScoredError, match=said):
         read_scorable(path)
+
+
+def test_rows_that_contradict_each_other_and_columns_that_say_nothing_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,c,label\n1,2,7,left\n1,2,7,right\n1,2,7,left\n3,4,7,right\n3,4,7,right\n")
+    ((_, _, dataset),) = read_scorable(path)
+    assert dataset.notes == (
+        "3 rows with the numbers of another, but not its label",
+        "1 column with the same number in every row: c",
+    )
+
+
+@pytest.mark.parametrize("options", [["--label-column", "1"], ["--landmarks", "pose"]])
+def test_what_only_a_table_needs_is_refused_for_a_project(tmp_path: Path, options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path), *options])
+    assert result.exit_code == 1
+    assert f"{options[0]} is for tables of numbers" in result.output
 
 
 def test_rows_with_missing_numbers_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -47,17 +47,25 @@ def test_problems_drops_and_errors_are_shown() -> None:
 
 
 def test_scores_by_take_stand_before_those_by_frame() -> None:
-    by_frame = {"accuracy": 0.99, "rmse": 0.02}
+    by_frame = {"accuracy": 0.99, "warning": "that flatters"}
     found = {
-        "posture": {"by_take": {"accuracy": 0.9}, "by_frame": by_frame},
-        "lift": {"by_take": {"rmse": 0.1, "split": "blocks"}, "by_frame": by_frame},
-        "swing": {"by_take": {"accuracy": 0.5}},
+        "posture": {"by_take": {"accuracy": 0.9, "of": "frames"}, "by_frame": by_frame},
+        "hand": {"by_take": {"accuracy": 1.0, "of": "frames"}, "by_frame": by_frame | {"warning": None}},
+        "lift": {"by_take": {"rmse": 0.1, "split": "blocks"}, "by_frame": {"rmse": 0.02, "warning": "that flatters"}},
+        "swing": {"by_take": {"accuracy": 0.5, "of": "takes"}},
         "jump": {"not_scored": "record more"},
     }
     lines = status_text(json.loads(STATUS) | {"coaching": found}).splitlines()
     assert [line.strip() for line in lines if line.startswith("  score")] == [
-        "score     posture: 90% of takes it had not learned from (99% of frames, which flatters)",
-        "score     lift: 0.1 off in parts of takes it had not learned from (0.02 in frames, which flatters)",
+        (
+            "score     posture: 90% right in takes it had not learned from "
+            "(99% right in single frames held out, which flatters)"
+        ),
+        "score     hand: 100% right in takes it had not learned from (99% right in single frames held out)",
+        (
+            "score     lift: 0.1 off in parts of takes it had not learned from "
+            "(0.02 off in single frames held out, which flatters)"
+        ),
         "score     swing: 50% of takes it had not learned from",
         "score     jump: none; record more",
     ]

@@ -99,7 +99,7 @@ define("training", (element) => {
     if (!isShare) made.push(make("p", { class: "muted" }, t("score_mean", { value: short(byTake.of_the_mean) })));
     if (byFrame) {
       const beside = isShare ? t("training_share", { percent: percentOf(byFrame.accuracy) }) : short(byFrame.rmse);
-      made.push(make("p", { class: "score-beside muted" }, make("b", {}, beside), ` ${t("score_frames")}; ${byFrame.warning}`));
+      made.push(make("p", { class: "score-beside muted" }, make("b", {}, beside), ` ${t("score_frames")}${byFrame.warning ? `; ${byFrame.warning}` : ""}`));
     }
     return made;
   };
