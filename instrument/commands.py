@@ -491,6 +491,8 @@ class Commands:
         return None
 
     def rehearse(self) -> Answer:
+        if self._engine.recording_kind == "rehearsal":
+            raise ValueError("a rehearsal is being recorded already; `rehearse stop` ends it")
         self._engine.start_recording({}, kind="rehearsal")
         return None
 

@@ -546,7 +546,8 @@ class Engine:
         then: Callable[[Outcome, bool], None] | None = None,
     ) -> None:
         """Records; the outcome is answered through `finish_recording`. `then` gets it, and whether it was stopped."""
-        if self.recorder.state.phase != "idle":
+        if self.recording_kind is not None:
+            log.info("the %s under way ends, as another recording begins", self.recording_kind)
             self.finish_recording(None)
         self.targets = self.targets | targets
         self._recording_kind = kind
@@ -898,7 +899,7 @@ class Engine:
             for caller in callers:
                 self.commands.fail(caller, reason)
             return
-        log.info("take %d: %d frames", take.id, take.frame_count)
+        log.info("%s %d: %d frames", take.kind, take.id, take.frame_count)
         if take.kind == "performance":
             self.telemetry.publish("changes", "takes")  # it teaches nothing
         else:

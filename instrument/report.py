@@ -172,7 +172,13 @@ def run_through_text(found: dict[str, Any]) -> str:
     for output in found["outputs"]:
         for which in ("now", "before"):
             one = output[which]
-            if one is None:
+            if (
+                which == "before"
+                and one is not None
+                and one | {"model": None} == (output["now"] or {}) | {"model": None}
+            ):
+                lines.append(f"{output['name']}, before: the same")
+            elif one is None:
                 lines.append(f"{output['name']}, {which}: no {'other ' * (which == 'before')}model")
             elif "reason" in one:
                 lines.append(f"{output['name']}, {which}: {one['reason']}")

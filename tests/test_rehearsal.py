@@ -287,6 +287,8 @@ def test_a_rehearsal_is_recorded_while_playing_and_answered_with_what_it_found(t
             instrument.inputs(*row)
         wait_until(lambda: instrument.status()["source"]["frames"] > before, "the numbers to arrive")
         wait_until(lambda: instrument.status()["recording"]["frames"] > 20, "the numbers to be recorded")
+        with pytest.raises(RuntimeError, match="a rehearsal is being recorded already"):
+            instrument.ask("rehearse")
         found = json.loads(str(instrument.ask("rehearse/stop")[0]))
         assert found["side"]["least"] >= 0.05
         assert instrument.status()["outputs"][0]["rehearsal"] == found["side"]

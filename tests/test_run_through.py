@@ -15,6 +15,7 @@ from instrument.client import CommandFailed
 from instrument.gate import RELEASE_S
 from instrument.models.trained import load_model
 from instrument.project import Project
+from instrument.report import run_through_text
 from instrument.run_through import count_triggers, run_through
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakesError, TakeStore, WholeTake, utc_now
@@ -81,6 +82,15 @@ def test_it_is_told_in_words(project: Project) -> None:
     assert "side, now: 2 triggers, 61" in said
     assert "side, before: no other model" in said
     assert "no take 9" in CliRunner().invoke(app, ["along", "9", str(project.folder)]).output
+
+
+def test_what_was_said_before_is_only_told_where_it_differs() -> None:
+    said = {"spans": [[0.0, 1.0, "left"]], "triggers": 1}
+    output = {"name": "side", "now": said | {"model": "b"}, "before": said | {"model": "a"}}
+    found = {"kind": "take", "take": 5, "seconds": 1.0, "outputs": [output]}
+    assert run_through_text(found).endswith("0.00 .. 1.00 s  left\nside, before: the same")
+    output["before"] = said | {"model": "a", "triggers": 2}
+    assert "side, before: 2 triggers" in run_through_text(found)
 
 
 def test_a_learner_of_scikit_learn_is_waited_for(project: Project) -> None:
