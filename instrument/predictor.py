@@ -128,7 +128,7 @@ class Predictor:
         self._gates: dict[str, Gate[ClassPrediction]] = {output.name: Gate() for output in patch.outputs}
         self._status: dict[str, ModelStatus] = {}
         self.enabled = {output.name for output in patch.outputs}
-        """Outputs that are to run; take a name out to silence it."""
+        """Outputs that are to run; take a name out to silence it. A movement under way ends in the next frame."""
         self.replace({})
 
     def replace(self, models: Mapping[str, Model]) -> None:
@@ -195,14 +195,14 @@ class Predictor:
             with np.errstate(over="ignore", invalid="ignore"):  # seen in what comes out
                 for runner in self._runners:
                     if runner.output not in self.enabled:
+                        if isinstance(runner, _MovementRunner) and (last := runner.leave()) is not None:
+                            outputs[runner.output] = last
                         continue
                     if (prediction := runner.predict(values, features.captured_at_s)) is not None:
                         outputs[runner.output] = prediction
-            for _ in range(len(self._replaced)):
+            while self._replaced:
                 gone = self._replaced.popleft()
-                if gone.output not in self.enabled:
-                    self._replaced.append(gone)
-                elif (last := gone.leave()).events:
+                if (last := gone.leave()) is not None:
                     outputs[gone.output] = _after(last, outputs.get(gone.output))
         return Prediction(
             frame_number=features.frame_number,
@@ -251,8 +251,10 @@ class _MovementRunner:
         self.choice = cpu.plain(model.network)
         self._columns = columns
         self._movements = MovementRunner(model, self.choice.forward, at=output.at)
+        self._has_past = False
 
     def predict(self, values: FloatArray, now_s: float) -> TriggerPrediction | None:
+        self._has_past = True
         said = self._movements.update(now_s, values[self._columns])
         return said if said.is_finite or said.events else None
 
@@ -260,9 +262,13 @@ class _MovementRunner:
         """Whether it plays that model."""
         return model_id == self._model_id
 
-    def leave(self) -> TriggerPrediction:
-        """The last that is to be said: what was under way ends."""
-        return self._movements.leave()
+    def leave(self) -> TriggerPrediction | None:
+        """The last that is to be said, if anything is: what was under way ends."""
+        if not self._has_past:
+            return None
+        self._has_past = False
+        last = self._movements.leave()
+        return last if last.events else None
 
 
 class _Runner:

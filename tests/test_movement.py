@@ -217,15 +217,18 @@ def test_a_movement_ends_with_the_model_that_followed_it(
     assert predicted(predictor, number + 1, places[number + 1]) == []
 
 
-def test_a_movement_ends_once_its_output_runs_again_if_its_model_went_meanwhile(
-    under_way: tuple[Predictor, int, np.ndarray],
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_movement_ends_when_its_output_is_switched_off(
+    under_way: tuple[Predictor, int, np.ndarray], is_gone: bool
 ) -> None:
     predictor, number, places = under_way
     predictor.enabled.clear()
-    predictor.replace({})
-    assert predicted(predictor, number, places[number]) == []
+    if is_gone:
+        predictor.replace({})
+    assert predicted(predictor, number, places[number]) == ["end"]
+    assert predicted(predictor, number + 1, places[number + 1]) == []
     predictor.enabled.add("move")
-    assert predicted(predictor, number + 1, places[number + 1]) == ["end"]
+    assert predicted(predictor, number + 2, places[number + 2]) == []
 
 
 def test_a_movement_ends_at_numbers_that_are_not_finite(under_way: tuple[Predictor, int, np.ndarray]) -> None:
