@@ -32,8 +32,8 @@ _SHORTEST = 8
 """Frames; shorter takes are not trimmed."""
 _STILL = 0.1
 """Of a take's range of speed: slower than this is standing still."""
-_SLIP_SPAN = 7
-"""Frames, of which the middle one counts that is neither high nor low: not three in which a tracker slipped."""
+_SLIP_S, _SLIP_FRAMES = 0.1, 3
+"""For so long, in so many frames at most, a tracker slips."""
 _STEP_OF_NOISE = 0.954
 """Standard deviations by which two frames of noise differ, mostly."""
 _TOO_LIVELY = 4.0
@@ -204,8 +204,11 @@ def liveliness(times_s: NDArray[np.float64], values: FloatArray) -> Liveliness:
     if count < _SHORTEST:
         return Liveliness(count=count, energy=np.zeros(0))
     gaps_s = np.maximum(np.diff(times_s), 1e-3)
-    span = max(1, round(_ENERGY_SPAN_S / float(np.median(gaps_s)))) | 1
-    steady = np.sort(_around(values, _SLIP_SPAN), axis=-1)[..., _SLIP_SPAN // 2]
+    gap_s = float(np.median(gaps_s))
+    span = max(1, round(_ENERGY_SPAN_S / gap_s)) | 1
+    slip = min(_SLIP_FRAMES, round(_SLIP_S / gap_s))
+    # Of so many frames around each, the middle one counts, that is neither high nor low.
+    steady = np.sort(_around(values, 2 * slip + 1), axis=-1)[..., slip]
     # Where it is on average, for where it is in a frame may be noise, which gets nowhere.
     speeds = np.linalg.norm(np.diff(_around(steady, span).mean(axis=-1), axis=0), axis=1) / gaps_s
     energy = np.convolve(np.pad(speeds, span // 2, mode="edge"), np.full(span, 1 / span), mode="valid")

@@ -25,6 +25,13 @@ def test_the_still_ends_of_a_take_are_cut(seconds: float, noise: float) -> None:
     assert abs(last - 0.8 - seconds) < 0.2
 
 
+@pytest.mark.parametrize("hz", [10, 15, 30])
+def test_short_movements_are_cut_at_the_pace_of_slow_cameras_too(hz: int) -> None:
+    places = held(circle(0.4), 0.8, 1.2)[:: HZ // hz]
+    first, last = liveliness(np.arange(len(places)) / hz, places).moving_part()
+    assert (first / hz, last / hz) == pytest.approx((0.8, 1.2), abs=0.11)
+
+
 def test_a_take_in_which_nothing_moves_is_left_whole() -> None:
     places = still(2.0, np.zeros(2))
     assert moving_part(places) == (0.0, 2.0)
