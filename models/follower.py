@@ -28,6 +28,10 @@ _STEPS = np.arange(_MOST_STEPS)
 _FACTORIALS = np.array([math.factorial(step) for step in _STEPS], dtype=np.float64)
 _BEGINS, _COUNTS, _ENDS = 0.5, 0.5, 0.3
 """Probabilities at which a movement has begun, may count as played, and has ended."""
+_HANGS = 2.0
+"""Durations after which a movement that gets no further has ended: at half speed each of its parts is over sooner."""
+_STIRS = 1.5
+"""Parts by which such a movement gets on, or begins anew, before it is one again."""
 _STRONGEST = math.exp(7.0)
 """Likelihood ratio of one frame at most, for a network can be sure and wrong."""
 _FORGET_AFTER_S = 0.5
@@ -80,6 +84,8 @@ class Follower:
         self._has_counted = False
         self._counted_at_s = -math.inf
         self._progress = 0.0
+        self._got_to, self._got_there_at_s = 0.0, -math.inf
+        self._hung: tuple[int, float] | None = None  # which movement, and how far it was
 
     @property
     def confidences(self) -> FloatArray:
@@ -159,20 +165,33 @@ class Follower:
         if (current := self._current) is not None:
             is_other = best != current and by_movement[best] > _BEGINS
             is_anew = self._has_counted and self._mean_progress(current) < 0.5 and self._is_new(current)
-            if by_movement[current] < _ENDS or is_other or is_anew:
+            is_hanging = time_s - self._got_there_at_s > _HANGS * self._durations_s[current]
+            if is_hanging:
+                self._hung = current, self._mean_progress(current)
+            if by_movement[current] < _ENDS or is_other or is_anew or is_hanging:
                 moments += self.let_go()
-        if self._current is None and by_movement[best] > _BEGINS and self._is_new(best):
-            self._current = best
+        if self._hung is not None and not self._hangs(*self._hung):
+            self._hung = None
+        is_free = self._hung is None or self._hung[0] != best
+        if self._current is None and by_movement[best] > _BEGINS and self._is_new(best) and is_free:
+            self._current, self._got_to, self._got_there_at_s = best, 0.0, time_s
             moments.append(Moment(what="begin", movement=best, onset_s=self._onset_s(best)))
         if (current := self._current) is not None:
             progress = self._mean_progress(current)
             self._progress = max(self._progress, progress)
+            if self._progress > self._got_to + 1 / self._parts:
+                self._got_to, self._got_there_at_s = self._progress, time_s
             if not self._has_counted and by_movement[current] > _COUNTS and progress >= self._at:
                 onset_s = self._onset_s(current)
                 speed = progress * float(self._durations_s[current]) / max(time_s - onset_s, 1e-3)
                 self._has_counted, self._counted_at_s = True, time_s
                 moments.append(Moment(what="hit", movement=current, onset_s=onset_s, speed=speed))
         return moments
+
+    def _hangs(self, movement: int, progress: float) -> bool:
+        """Whether that movement, which ended as it got no further than that, still is where it was."""
+        is_there = abs(self._mean_progress(movement) - progress) < _STIRS / self._parts
+        return is_there and bool(self._by_movement[movement] >= _ENDS)
 
     def _is_new(self, movement: int) -> bool:
         """Whether it began after the last one had counted, or nearly so."""

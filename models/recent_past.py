@@ -36,6 +36,8 @@ _SLIP_S, _SLIP_FRAMES = 0.1, 3
 """For so long, in so many frames at most, a tracker slips."""
 _STEP_OF_NOISE = 0.954
 """Standard deviations by which two frames of noise differ, mostly."""
+_FLICKER = 0.1
+"""Of how far a take gets where it moves most: a stretch that gets less far is noise."""
 _TOO_LIVELY = 4.0
 """Times what is usual: more than tempo explains."""
 
@@ -190,11 +192,15 @@ class Liveliness:
         it shows a tracker that slipped, beside which all the rest looks still. Takes may differ as much as in tempo.
         """
         most = usual if self.most > _TOO_LIVELY * usual else self.most
-        moving = np.flatnonzero(self.energy > self.least + _STILL * (most - self.least))
-        if not self.stands_out or not len(moving) or moving[-1] - moving[0] < 2 * self.reach + 3:
+        above = self.energy - self.least - _STILL * (most - self.least)
+        stretches = np.flatnonzero(np.diff(above > 0, prepend=False, append=False)).reshape(-1, 2)
+        if self.stands_out and len(stretches):
+            far = np.array([above[begin:end].sum() for begin, end in stretches])
+            stretches = stretches[far >= _FLICKER * far.max()]
+        if not self.stands_out or not len(stretches) or stretches[-1, 1] - stretches[0, 0] < 2 * self.reach + 4:
             return 0, self.count
         # Not a frame of standing still too much: it would teach that standing still is how the movement begins.
-        first, last = int(moving[0]), int(moving[-1]) + 2
+        first, last = int(stretches[0, 0]), int(stretches[-1, 1]) + 1
         return first and first + self.reach, self.count if last == self.count else last - self.reach
 
 

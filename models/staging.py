@@ -35,6 +35,8 @@ _BEND = 0.1
 """How far a movement's path is bent, of its size."""
 _SHAKE = 0.3
 """How shaky a place is, in steps between the stillest frames."""
+_ROUGHNESS = 0.2533 * math.sqrt(20)
+"""Below what a fifth of third differences is, of noise whose deviation is 1."""
 _VARIED_FULLY = 5
 """With more takes of each movement than this less is varied: they show it themselves."""
 _LEADS = 0.35
@@ -118,6 +120,7 @@ class _Stage:
         fewest = min(np.bincount(targets)[np.unique(targets)])
         self._variety = min(1.0, math.sqrt(_VARIED_FULLY / fewest))
         self._shake = _SHAKE * self._variety * np.quantile(np.abs(steps), 0.2, axis=0) + 0.001
+        self._noise = np.maximum(self._shake, _noise_of(runs))
         means = np.stack([one.places.mean(axis=0) for one in self.meant])
         apart = [means[targets == one] - means[targets == one].mean(axis=0) for one in np.unique(targets)]
         self._drift = _DRIFT * self._variety * np.concatenate(apart).std(axis=0)
@@ -183,11 +186,19 @@ class _Stage:
             )
             places[first : first + rng.integers(1, _LONGEST_SLIP + 1)] += away.astype(np.float32)
 
-    def _add(self, places: NDArray[np.floating], target: int = NOTHING, progress: FloatArray | None = None) -> None:
-        """Plays these places, a little shaky."""
+    def _add(
+        self,
+        places: NDArray[np.floating],
+        target: int = NOTHING,
+        progress: FloatArray | None = None,
+        *,
+        is_made_up: bool = False,
+    ) -> None:
+        """Plays these places: what is made up as shaky as what was recorded, and that a little more so."""
         if not len(places):
             return
-        shaken = self._rng.standard_normal(places.shape) * self._shake * self._rng.uniform(0.2, 1.5)
+        shake = self._noise if is_made_up else self._shake
+        shaken = self._rng.standard_normal(places.shape) * shake * self._rng.uniform(0.2, 1.5)
         shown = np.zeros(len(places), dtype=np.float32) if progress is None else progress
         self._pieces.append(((places + shaken).astype(np.float32), target, shown))
         self._here = places[-1].astype(np.float32)
@@ -211,7 +222,7 @@ class _Stage:
         return places.astype(np.float32), progress.astype(np.float32)
 
     def _still(self, seconds: float) -> None:
-        self._add(np.repeat(self._here[None], self._count(seconds), axis=0))
+        self._add(np.repeat(self._here[None], self._count(seconds), axis=0), is_made_up=True)
 
     def _go_to(self, place: FloatArray) -> None:
         """By a movement that leads there, where there is one: arms that were raised are lowered. Else smoothly."""
@@ -232,7 +243,7 @@ class _Stage:
         seconds = self.usual_s * math.exp(rng.uniform(math.log(0.15), math.log(1.2))) * min(1.0, 0.2 + far)
         s = np.linspace(0, 1, self._count(seconds))[1:, None]
         bow = rng.normal(0, 0.15 * far, len(place)) * np.sin(np.pi * s)
-        self._add(self._here + way * s**3 * (10 - 15 * s + 6 * s**2) + bow)
+        self._add(self._here + way * s**3 * (10 - 15 * s + 6 * s**2) + bow, is_made_up=True)
 
     def _idle(self) -> None:
         """Something between movements."""
@@ -275,7 +286,7 @@ class _Stage:
         size = math.exp(rng.uniform(math.log(0.05), math.log(1.5)))
         count = max(3, int(seconds / every_s) + 2)
         turns = rng.normal(0, size, (count, len(self._here))) * self._spread + self._somewhere()
-        self._add(_curve(np.concatenate([self._here[None], turns]), self._count(seconds)))
+        self._add(_curve(np.concatenate([self._here[None], turns]), self._count(seconds)), is_made_up=True)
 
     def _somewhere(self) -> FloatArray:
         """A place that some movement passes."""
@@ -284,6 +295,14 @@ class _Stage:
 
     def _count(self, seconds: float) -> int:
         return max(2, round(seconds / self.frame_s))
+
+
+def _noise_of(runs: Sequence[Run]) -> NDArray[np.float64]:
+    """(D,): deviation of the noise in places, from third differences, in which little of a movement is left."""
+    rough = [np.diff(one.places, 3, axis=0) for one in runs if len(one.places) > 3]
+    if not rough:
+        return np.zeros(runs[0].places.shape[1])
+    return np.asarray(np.quantile(np.abs(np.concatenate(rough)), 0.2, axis=0) / _ROUGHNESS)
 
 
 def _curve(knots: NDArray[np.floating], count: int) -> NDArray[np.floating]:

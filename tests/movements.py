@@ -17,6 +17,12 @@ def zigzag(seconds: float = 1.5, *, size: float = 1.0, seed: int = 0) -> np.ndar
     return _shaky(size * np.stack([np.interp(at, range(4), [0, 2, 0, 2]), at], axis=1), seed)
 
 
+def swipe(seconds: float = 1.5, *, seed: int = 0) -> np.ndarray:
+    """(T, 2): to the right, beginning and ending slowly."""
+    share = np.linspace(0, 1, round(seconds * HZ))[:, None]
+    return _shaky(share**2 * (3 - 2 * share) * np.array([1.3, 0.3]), seed)
+
+
 def still(seconds: float, place: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """(T, 2): there."""
     return _shaky(np.repeat(place[None], max(1, round(seconds * HZ)), axis=0), seed)

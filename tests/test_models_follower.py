@@ -79,6 +79,22 @@ def test_staying_at_the_end_of_a_movement_does_not_count_again() -> None:
     assert words(followed(nothing(1) + movement(0, 1.0) + stays)).count(("hit", 0)) == 1
 
 
+@pytest.mark.parametrize("part", [0, 4, PARTS - 1])
+def test_a_movement_that_gets_no_further_ends_and_does_not_begin_again_where_it_is(part: int) -> None:
+    stays = movement(0, 1.0, last=(part + 1) / PARTS)
+    moments = followed(nothing(1) + stays + stays[-1:] * (10 * HZ) + nothing(1))
+    assert [one for one in words(moments) if one[0] != "hit"] == [("begin", 0), ("end", 0)]
+
+
+def test_a_movement_that_hung_counts_once_when_it_goes_on_and_again_when_it_is_played_again() -> None:
+    stays = movement(0, 1.0, last=0.4)
+    moments = followed(nothing(1) + stays + stays[-1:] * (3 * HZ) + movement(0, 1.0, first=0.4) + nothing(1))
+    assert words(moments) == [("begin", 0), ("end", 0), ("begin", 0), ("hit", 0), ("end", 0)]
+    stays = movement(0, 1.0)
+    moments = followed(nothing(1) + stays + stays[-1:] * (3 * HZ) + movement(0, 1.0) + nothing(1))
+    assert words(moments) == [("begin", 0), ("hit", 0), ("end", 0)] * 2
+
+
 def test_a_gap_ends_what_was_under_way() -> None:
     one = follower()
     for number, state in enumerate(nothing(1) + movement(0, 1.0, last=0.6)):

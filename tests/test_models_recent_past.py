@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from movements import HZ, circle, held, still
+from movements import HZ, circle, held, still, swipe
 
 from instrument.models.recent_past import EVEN, LAGS, RecentPast, liveliness, recent_past_of, unit_of, usual_of
 
@@ -23,6 +23,19 @@ def test_the_still_ends_of_a_take_are_cut(seconds: float, noise: float) -> None:
     first, last = moving_part(places)
     assert abs(first - 0.8) < 0.2
     assert abs(last - 0.8 - seconds) < 0.2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_is_not_taken_for_a_movement_that_begins_and_ends_slowly(seed: int) -> None:
+    places = held(swipe(1.5), 0.8, 1.2)
+    places += np.random.default_rng(seed).normal(0, 0.03, places.shape).astype(np.float32)
+    assert moving_part(places) == pytest.approx((0.8, 2.3), abs=0.3)
+
+
+def test_a_gesture_of_two_strokes_is_kept_whole() -> None:
+    pause = still(0.5, swipe(0.8)[-1])
+    places = held(np.concatenate([swipe(0.8), pause, pause[-1] + 0.3 * swipe(0.6)]), 0.8, 0.8)
+    assert moving_part(places) == pytest.approx((0.8, 0.8 + 0.8 + 0.5 + 0.6), abs=0.15)
 
 
 @pytest.mark.parametrize("hz", [10, 15, 30])

@@ -30,6 +30,16 @@ def test_every_take_of_a_movement_is_played(count: int, seconds: int) -> None:
     assert played == set(range(count))
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.1])
+def test_made_up_stillness_is_as_noisy_as_the_takes(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    takes = [run((circle(1.0, seed=seed) + rng.normal(0, noise, (HZ, 2))).astype(np.float32), 0) for seed in range(3)]
+    performance = perform(takes, 1, rng)
+    steps = np.diff(performance.places, axis=0)[performance.targets[1:] == NOTHING]
+    stillest = np.quantile(np.abs(steps), 0.2)
+    assert noise / 8 < stillest < noise / 2 + 0.01
+
+
 def test_progress_rises_from_0_to_1_in_a_movement_and_is_0_elsewhere() -> None:
     performance = perform([run(circle(1.0), 0)], 1, np.random.default_rng(0))
     assert not performance.progress[performance.targets == NOTHING].any()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from movements import HZ, circle, held, still, stream, zigzag
+from movements import HZ, circle, held, still, stream, swipe, zigzag
 
 from instrument.kernels.cpu import plain
 from instrument.models.fitting import Cancelled, TrainingError
@@ -34,11 +34,13 @@ TAKES = tuple(
 )
 
 
-def dataset(takes: tuple[MovementTake, ...] = TAKES) -> MovementDataset:
+def dataset(
+    takes: tuple[MovementTake, ...] = TAKES, classes: tuple[str, ...] = ("circle", "zigzag")
+) -> MovementDataset:
     return MovementDataset(
         takes=takes,
         take_ids=tuple(range(1, 1 + len(takes))),
-        classes=("circle", "zigzag"),
+        classes=classes,
         feature_names=("numbers.1", "numbers.2"),
         notes=(),
     )
@@ -77,6 +79,23 @@ def test_a_tracker_that_slips_three_times_a_second_takes_no_movement_away(model:
     places = stream(played)
     places[7 :: HZ // 3] += (1.5, -2.0)
     assert hits(events(model, places)) == ["circle", "zigzag", "zigzag", "circle"]
+
+
+def test_standing_still_is_no_movement_where_numbers_are_noisy() -> None:
+    def noisy(places: np.ndarray, seed: int) -> np.ndarray:
+        return (places + np.random.default_rng(seed).normal(0, 0.03, places.shape)).astype(np.float32)
+
+    learned = [
+        take(noisy(held(movement(seconds), 0.4, 0.6), seed), target)
+        for seed, seconds in enumerate((0.6, 1.0, 1.5))
+        for target, movement in enumerate((circle, swipe))
+    ]
+    followed = train_movements(PATCH, PATCH.outputs[0], dataset(tuple(learned), ("circle", "swipe")))
+    for seed, place in enumerate((swipe(1.0)[0], swipe(1.0)[-1])):
+        begun = [one for one in events(followed, noisy(still(6.0, place), 50 + seed)) if one.what != "end"]
+        assert len(begun) <= 1, "one in six seconds is what the noise may look like"
+    played = noisy(stream([circle(1.0), swipe(1.2), swipe(0.8)]), 60)
+    assert hits(events(followed, played)) == ["circle", "swipe", "swipe"]
 
 
 def test_the_onset_is_told(model: MovementModel) -> None:
