@@ -120,7 +120,7 @@ class _Stage:
         fewest = min(np.bincount(targets)[np.unique(targets)])
         self._variety = min(1.0, math.sqrt(_VARIED_FULLY / fewest))
         self._shake = _SHAKE * self._variety * np.quantile(np.abs(steps), 0.2, axis=0) + 0.001
-        self._noise = np.maximum(self._shake, _noise_of(runs))
+        self._noise = np.maximum(self._shake, _noise_of(self._recorded)) if self._recorded else self._shake
         means = np.stack([one.places.mean(axis=0) for one in self.meant])
         apart = [means[targets == one] - means[targets == one].mean(axis=0) for one in np.unique(targets)]
         self._drift = _DRIFT * self._variety * np.concatenate(apart).std(axis=0)
@@ -194,7 +194,7 @@ class _Stage:
         *,
         is_made_up: bool = False,
     ) -> None:
-        """Plays these places: what is made up as shaky as what was recorded, and that a little more so."""
+        """Plays these places, made up as shaky as recorded rests, recorded ones a little more than they were."""
         if not len(places):
             return
         shake = self._noise if is_made_up else self._shake
@@ -299,10 +299,8 @@ class _Stage:
 
 def _noise_of(runs: Sequence[Run]) -> NDArray[np.float64]:
     """(D,): deviation of the noise in places, from third differences, in which little of a movement is left."""
-    rough = [np.diff(one.places, 3, axis=0) for one in runs if len(one.places) > 3]
-    if not rough:
-        return np.zeros(runs[0].places.shape[1])
-    return np.asarray(np.quantile(np.abs(np.concatenate(rough)), 0.2, axis=0) / _ROUGHNESS)
+    rough = np.concatenate([np.diff(one.places, 3, axis=0) for one in runs])
+    return np.asarray(np.quantile(np.abs(rough), 0.2, axis=0) / _ROUGHNESS) if len(rough) else np.zeros(rough.shape[1])
 
 
 def _curve(knots: NDArray[np.floating], count: int) -> NDArray[np.floating]:

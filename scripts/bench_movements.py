@@ -1,13 +1,14 @@
 """How well movements are followed: accuracy beside DTW, streams, time.
 
-    python scripts/bench_movements.py [--data ../shared/data] [--runs 3] [--landmarks FILE.npz ...]
+    python scripts/bench_movements.py [--data ../shared/data] [--runs 3]
 
 Prints tables in Markdown. Accuracy is of whole takes, held out. DTW is the nearest neighbour by dynamic time
 warping (dtaidistance, in C; `pip install 'instrument[dtw]'`), on the same rows in the same run. Streams are made of
 movements held out, played at several speeds, with standing still, drifting about and walking in a line between
 them, none of it as training makes it up. Slips of the tracker are nearly as training makes them up: they show that it
-helps, not how a real tracker slips. A real body: the demo performer raises and lowers their arms twice; one take each
-is learned, the other one played, with their real standing about between.
+helps, not how a real tracker slips. Drawn movements come with noise in the numbers, and much standing still between.
+A real body: the demo performer raises and lowers their arms twice; one take each is learned, the other one played,
+with their real standing about between.
 """
 
 # ruff: noqa: E402  (numpy reads how many threads it may use when it is imported)
@@ -51,6 +52,7 @@ def main() -> None:
     finger, mouse = finger_takes(folder / "finger_trajectory.csv"), mouse_takes(folder / "mouse_gestures.grt")
     isolated(finger, mouse, options.runs)
     streams(mouse, options.runs)
+    noisy(options.runs)
     body(options.runs)
 
 
@@ -338,6 +340,99 @@ def streams(mouse: Sequence[MovementTake], runs: int) -> None:
         report(f"mouse letters, {name}", rows, number == 0)
     print(f"\nA frame takes {np.median(frame_ms):.3f} ms (median, back to back), ", end="")
     print("{:.3f} at the pace of a camera (99 of 100: {:.3f}).".format(*paced_ms(*models[0])))
+
+
+# Drawn movements, with noise
+
+
+def noisy(runs: int) -> None:
+    """Three takes of each movement, still before and after; then they are played with much standing still between."""
+    for number, (size, memory) in enumerate(((0.0, 0.0), (0.01, 0.0), (0.03, 0.0), (0.03, 0.8))):
+        rows = []
+        for seed in range(runs):
+            rng = np.random.default_rng(seed)
+            takes = []
+            for seconds in (0.6, 1.0, 1.5):
+                for target in range(len(DRAWN)):
+                    path = drawn(target, seconds)
+                    rests = [np.repeat(path[at][None], frames, axis=0) for at, frames in ((0, 12), (-1, 18))]
+                    values = with_noise(np.concatenate([rests[0], path, rests[1]]), size, memory, rng)
+                    times_s = np.arange(len(values)) / STREAM_HZ
+                    takes.append(MovementTake(times_s=times_s, values=values, target=target))
+            model = model_of(takes, len(DRAWN), seed, is_scaled=True)
+            shown, is_still = standing_much(rng)
+            shown = replace(shown, values=with_noise(shown.values, size, memory, rng))
+            events, _ = play(model, shown)
+            rows.append({"under way while still": under_way(events, shown, is_still)} | scores(shown, events))
+        report(f"drawn, noise {size:g}{', wandering' if memory else ''}", rows, number == 0)
+
+
+def _circle(share: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [0.5 * np.sin(2 * np.pi * share), 0.5 - 0.5 * np.cos(2 * np.pi * share)]
+
+
+def _there_and_back(share: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [np.sin(np.pi * share), 0 * share]
+
+
+def _there(share: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [share, 0.25 * share]
+
+
+DRAWN = (_circle, _there_and_back, _there)
+
+
+def drawn(target: int, seconds: float) -> NDArray[np.float64]:
+    """(T, 2): a movement about 1 large that begins and ends slowly."""
+    share = np.linspace(0, 1, round(seconds * STREAM_HZ))
+    return np.stack(DRAWN[target](share**2 * (3 - 2 * share)), axis=1)
+
+
+def with_noise(
+    places: NDArray[np.floating], size: float, memory: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """The same with noise of that deviation, each frame so much of the one before."""
+    noise = rng.standard_normal(places.shape)
+    for number in range(1, len(noise)):
+        noise[number] = memory * noise[number - 1] + math.sqrt(1 - memory**2) * noise[number]
+    return (places + size * noise).astype(np.float32)
+
+
+def standing_much(rng: np.random.Generator) -> tuple[Stream, NDArray[np.bool_]]:
+    """Each movement six times, standing still between, and (T,) where that has been for half a second or longer."""
+    pieces: list[NDArray[np.float64]] = []
+    still: list[tuple[int, int]] = []
+    played = []
+
+    def stand(seconds: float) -> None:
+        begins = sum(map(len, pieces))
+        pieces.append(np.repeat(pieces[-1][-1:], round(seconds * STREAM_HZ), axis=0))
+        still.append((begins + STREAM_HZ // 2, begins + len(pieces[-1])))
+
+    for target in np.tile(np.arange(len(DRAWN)), 6).tolist():
+        seconds = float(rng.choice([0.6, 0.8, 1.0, 1.5]))
+        path = drawn(target, seconds)
+        pieces.append(line(pieces[-1][-1], path[0], 0.8) if pieces else path[:1])
+        stand(rng.uniform(0.5, 1.5))
+        begins_s = sum(map(len, pieces)) / STREAM_HZ
+        pieces.append(path)
+        played.append((begins_s, begins_s + len(path) / STREAM_HZ, target, 1.0 / seconds))
+        stand(float(rng.choice([1.0, 6.0])))
+    values = np.concatenate(pieces)
+    is_still = np.zeros(len(values), dtype=bool)
+    for begins, ends in still:
+        is_still[begins:ends] = True
+    shown = Stream(times_s=np.arange(len(values)) / STREAM_HZ, values=values.astype(np.float32), played=tuple(played))
+    return shown, is_still
+
+
+def under_way(events: Sequence[tuple[float, MovementEvent]], shown: Stream, is_still: NDArray[np.bool_]) -> float:
+    """The share of the frames in which nothing moves, in which a movement has begun and not ended."""
+    count = np.zeros(len(shown.times_s), dtype=int)
+    for at_s, event in events:
+        if event.what != "hit":
+            count[np.searchsorted(shown.times_s, at_s) :] += 1 if event.what == "begin" else -1
+    return float((count[is_still] > 0).mean())
 
 
 # A real body

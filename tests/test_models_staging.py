@@ -31,10 +31,14 @@ def test_every_take_of_a_movement_is_played(count: int, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.1])
-def test_made_up_stillness_is_as_noisy_as_the_takes(noise: float) -> None:
+def test_made_up_stillness_is_as_noisy_as_rests_that_were_recorded(noise: float) -> None:
     rng = np.random.default_rng(0)
-    takes = [run((circle(1.0, seed=seed) + rng.normal(0, noise, (HZ, 2))).astype(np.float32), 0) for seed in range(3)]
-    performance = perform(takes, 1, rng)
+
+    def noisy(places: np.ndarray, target: int) -> Run:
+        return run((places + rng.normal(0, noise, places.shape)).astype(np.float32), target)
+
+    takes = [noisy(circle(1.0, seed=seed), 0) for seed in range(3)]
+    performance = perform([*takes, *(noisy(np.zeros((HZ, 2)), NOTHING) for _ in range(3))], 1, rng)
     steps = np.diff(performance.places, axis=0)[performance.targets[1:] == NOTHING]
     stillest = np.quantile(np.abs(steps), 0.2)
     assert noise / 8 < stillest < noise / 2 + 0.01
