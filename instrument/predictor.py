@@ -128,7 +128,7 @@ class Predictor:
         self._gates: dict[str, Gate[ClassPrediction]] = {output.name: Gate() for output in patch.outputs}
         self._status: dict[str, ModelStatus] = {}
         self.enabled = {output.name for output in patch.outputs}
-        """Outputs that are to run; take a name out to silence it. A movement under way ends in the next frame."""
+        """Outputs that are to run; take a name out to silence it. A movement under way ends once somebody is seen."""
         self.replace({})
 
     def replace(self, models: Mapping[str, Model]) -> None:

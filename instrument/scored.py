@@ -47,7 +47,7 @@ def read_scorable(path: Path, *, label_column: int | None = None, landmarks: str
             return [_of_table(path, label_column, landmarks)]
         for option, value in (("--label-column", label_column), ("--landmarks", landmarks)):
             if value is not None:
-                raise ScoredError(f"{option} is for tables of numbers; {path} tells by itself: leave it out")
+                raise ScoredError(f"{option} is for tables of numbers (.csv, .txt or .tsv); for {path} leave it out")
         return _of_project(Project(path)) if path.is_dir() else _of_takes(path)
     except UnicodeDecodeError as error:
         raise ScoredError(str(not_text(path, error))) from error
@@ -96,11 +96,11 @@ def _of_table(path: Path, label_column: int | None, landmarks: str | None) -> Sc
 def _doubts(numbers: FloatArray, labels: list[str], names: list[str]) -> tuple[str, ...]:
     """What is odd about rows of numbers (N, inputs) with those labels."""
     doubts = []
-    _, alike = np.unique(numbers, axis=0, return_inverse=True)
-    labels_of: dict[int, set[str]] = {}
-    for row, label in zip(alike.ravel().tolist(), labels, strict=True):
+    rows = [row.tobytes() for row in numbers + 0]  # -0 is 0
+    labels_of: dict[bytes, set[str]] = {}
+    for row, label in zip(rows, labels, strict=True):
         labels_of.setdefault(row, set()).add(label)
-    if torn := sum(len(labels_of[row]) > 1 for row in alike.ravel().tolist()):
+    if torn := sum(len(labels_of[row]) > 1 for row in rows):
         doubts.append(f"{counted(torn, 'row')} with the numbers of another, but not its label")
     is_still = (numbers == numbers[0]).all(axis=0)
     still = [names[column] for column in np.flatnonzero(is_still)]

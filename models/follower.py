@@ -171,6 +171,7 @@ class Follower:
             if by_movement[current] < _ENDS or is_other or is_anew or is_hanging:
                 moments += self.let_go()
         if self._hung is not None and not self._hangs(*self._hung):
+            self._go_on(*self._hung, time_s)
             self._hung = None
         is_free = self._hung is None or self._hung[0] != best
         if self._current is None and by_movement[best] > _BEGINS and self._is_new(best) and is_free:
@@ -190,8 +191,16 @@ class Follower:
 
     def _hangs(self, movement: int, progress: float) -> bool:
         """Whether that movement, which ended as it got no further than that, still is where it was."""
-        is_there = abs(self._mean_progress(movement) - progress) < _STIRS / self._parts
+        now = self._mean_progress(movement)
+        is_there = abs(now - progress) < _STIRS / self._parts and (now < self._at or progress >= self._at)
         return is_there and bool(self._by_movement[movement] >= _ENDS)
+
+    def _go_on(self, movement: int, progress: float, time_s: float) -> None:
+        """What hung and gets further began as if it had come here at its usual speed: standing still was no part."""
+        now = self._mean_progress(movement)
+        if now > progress and self._is_new(movement):
+            onset_s = time_s - now * self._durations_s[movement]
+            self._states[movement, 1] = self._states[movement, 0] * onset_s
 
     def _is_new(self, movement: int) -> bool:
         """Whether it began after the last one had counted, or nearly so."""

@@ -32,7 +32,7 @@ _SHORTEST = 8
 """Frames; shorter takes are not trimmed."""
 _STILL = 0.1
 """Of a take's range of speed: slower than this is standing still."""
-_SLIP_S, _SLIP_FRAMES = 0.1, 3
+_SLIP_S, _SLIP_FRAMES = 0.12, 3
 """For so long, in so many frames at most, a tracker slips."""
 _STEP_OF_NOISE = 0.954
 """Standard deviations by which two frames of noise differ, mostly."""
@@ -195,7 +195,8 @@ class Liveliness:
         above = self.energy - self.least - _STILL * (most - self.least)
         stretches = np.flatnonzero(np.diff(above > 0, prepend=False, append=False)).reshape(-1, 2)
         if self.stands_out and len(stretches):
-            far = np.array([above[begin:end].sum() for begin, end in stretches])
+            # A slip gets farther in a frame than anybody does.
+            far = np.array([np.minimum(above[begin:end], most - self.least).sum() for begin, end in stretches])
             stretches = stretches[far >= _FLICKER * far.max()]
         if not self.stands_out or not len(stretches) or stretches[-1, 1] - stretches[0, 0] < 2 * self.reach + 4:
             return 0, self.count

@@ -149,6 +149,12 @@ def test_rows_that_contradict_each_other_and_columns_that_say_nothing_are_counte
     )
 
 
+def test_a_table_of_single_examples_is_too_small_whatever_is_learned_from(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("1,2,a\n3,4,b\n")
+    assert "record more" in CliRunner().invoke(app, ["evaluate", str(path), "--few", "1"]).output
+
+
 @pytest.mark.parametrize("options", [["--label-column", "1"], ["--landmarks", "pose"]])
 def test_what_only_a_table_needs_is_refused_for_a_project(tmp_path: Path, options: list[str]) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(tmp_path), *options])

@@ -8,9 +8,9 @@ HZ = 30
 DURATION_S = 1.0
 
 
-def follower() -> Follower:
+def follower(at: float = 0.8) -> Follower:
     prior = np.full(1 + 2 * PARTS, 1 / (1 + 2 * PARTS), dtype=np.float32)
-    return Follower(np.full(2, DURATION_S, dtype=np.float32), prior, at=0.8)
+    return Follower(np.full(2, DURATION_S, dtype=np.float32), prior, at=at)
 
 
 def logits(state: int) -> np.ndarray:
@@ -28,9 +28,9 @@ def movement(number: int, seconds: float, *, first: float = 0.0, last: float = 1
     return [1 + number * PARTS + int(one * PARTS) for one in progress]
 
 
-def followed(states: list[int]) -> list[Moment]:
+def followed(states: list[int], at: float = 0.8) -> list[Moment]:
     """What happens while the network is sure of these states, one a frame; it tells how long each has gone on."""
-    one, moments, began = follower(), [], 0
+    one, moments, began = follower(at), [], 0
     for number, state in enumerate(states):
         if not state or state < states[number - 1] or not states[number - 1]:
             began = number
@@ -90,9 +90,18 @@ def test_a_movement_that_hung_counts_once_when_it_goes_on_and_again_when_it_is_p
     stays = movement(0, 1.0, last=0.4)
     moments = followed(nothing(1) + stays + stays[-1:] * (3 * HZ) + movement(0, 1.0, first=0.4) + nothing(1))
     assert words(moments) == [("begin", 0), ("end", 0), ("begin", 0), ("hit", 0), ("end", 0)]
+    assert moments[2].onset_s == pytest.approx(4.0, abs=0.1), "standing still was no part of it"
+    assert moments[3].speed == pytest.approx(1.0, abs=0.3)
     stays = movement(0, 1.0)
     moments = followed(nothing(1) + stays + stays[-1:] * (3 * HZ) + movement(0, 1.0) + nothing(1))
     assert words(moments) == [("begin", 0), ("hit", 0), ("end", 0)] * 2
+
+
+@pytest.mark.parametrize(("at", "last"), [(1.0, 0.8), (0.9, 0.8), (0.8, 0.7), (0.5, 0.6)])
+def test_a_movement_that_hung_at_any_place_counts_once_in_all(at: float, last: float) -> None:
+    stays = movement(0, 1.0, last=last)
+    moments = followed(nothing(1) + stays + stays[-1:] * (5 * HZ) + movement(0, 1.0, first=last) + nothing(1), at)
+    assert [what for what, _ in words(moments)].count("hit") == 1
 
 
 def test_a_gap_ends_what_was_under_way() -> None:

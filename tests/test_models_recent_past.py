@@ -68,6 +68,20 @@ def test_neither_does_a_long_one_beside_takes_without() -> None:
     assert np.allclose(moving_part(slipped, usual), moving_part(places), atol=0.1)
 
 
+@pytest.mark.parametrize("hz", [24, 25, 30])
+@pytest.mark.parametrize(("frames", "far"), [(3, 5.0), (4, 5.0), (8, 3.0)])
+def test_nor_does_a_slip_while_nothing_moves(hz: int, frames: int, far: float) -> None:
+    places = held(swipe(1.0), 1.0, 1.0)
+    at_s = np.arange(0, len(places) / HZ - 1 / HZ, 1 / hz)
+    good = np.stack([np.interp(at_s, times(places), column) for column in places.T], axis=1)
+    slipped = good.copy()
+    slipped[8 : 8 + frames] += far
+    looked = [liveliness(at_s, one) for one in (good, good, slipped)]
+    first, last = looked[-1].moving_part(usual_of(looked))
+    assert first / hz < 1.2
+    assert last / hz > 1.75
+
+
 def test_a_quick_take_beside_a_slow_one_is_trimmed_as_alone() -> None:
     slow, quick = (held(circle(seconds), 1.0, 1.0) for seconds in (3.0, 0.8))
     usual = usual_of([liveliness(times(one), one) for one in (slow, quick)])
