@@ -205,7 +205,7 @@ def test_a_session_on_the_demo_video_is_heard_by_liblo_pure_data_and_fluidsynth(
         since_s = time.monotonic()
 
         frames.wait_for(*range(120, 125))
-        assert loudness_of(sound) > 0.002
+        wait_until(lambda: loudness_of(sound) > 0.002, "the note")  # a busy machine is a moment late
         frames.wait_for(*range(95, 99))
         assert loudness_of(sound) < 0.001
         frames.wait_for(*range(66, 75))
