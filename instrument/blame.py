@@ -16,7 +16,7 @@ from instrument.models.fitting import TrainingError
 from instrument.models.learners import learn
 from instrument.models.trained import load_model
 from instrument.models.whitening import standardised
-from instrument.patch import read_patch
+from instrument.patch_file import read_patch
 from instrument.predictor import fits
 from instrument.project import Project
 from instrument.takes import TakeStore

@@ -127,7 +127,9 @@ def play(
 ) -> None:
     """Play, until Ctrl-C: from the camera, or the demo performer, to OSC and MIDI."""
     from instrument.logs import set_up_logging
-    from instrument.patch import PatchError, parse_host_port, read_patch
+    from instrument.osc import parse_host_port
+    from instrument.patch import PatchError
+    from instrument.patch_file import read_patch
     from instrument.projects import ProjectError, find_project
     from instrument.server import PortInUse, check_port
     from instrument.supervisor import ConsoleOptions, Supervisor
@@ -232,7 +234,7 @@ def new(
 @app.command()
 def patches() -> None:
     """List the ready-made patches to begin from."""
-    from instrument.patch import read_patch
+    from instrument.patch_file import read_patch
     from instrument.projects import patch_names, patches_folder
 
     for name in patch_names():
@@ -372,7 +374,8 @@ def import_(
     """Add the takes of a file to a project, also while it is being played. `undo` takes them out again."""
     from instrument.exchange import NO_TAKES, ExchangeError, read_takes
     from instrument.imported import not_learned
-    from instrument.patch import PatchError, read_patch
+    from instrument.patch import PatchError
+    from instrument.patch_file import read_patch
     from instrument.projects import ProjectError, find_project
     from instrument.takes import TakesBusyError, TakesError, TakeStore
 
@@ -407,7 +410,8 @@ def rehearse(
     from instrument.exchange import ExchangeError
     from instrument.models.fitting import TrainingError
     from instrument.models.trained import ModelError, load_model
-    from instrument.patch import PatchError, read_patch
+    from instrument.patch import PatchError
+    from instrument.patch_file import read_patch
     from instrument.projects import ProjectError, find_project
     from instrument.rehearsal_file import RehearsalError, read_rehearsal
     from instrument.takes import TakesBusyError, TakesError, TakeStore
@@ -494,7 +498,8 @@ def export_model(
     from instrument.models.onnx_file import onnx_bytes
     from instrument.models.onnx_movements import movement_onnx_bytes
     from instrument.models.trained import ModelError, TrainedModel
-    from instrument.patch import PatchError, read_patch
+    from instrument.patch import PatchError
+    from instrument.patch_file import read_patch
     from instrument.projects import ProjectError, find_project
 
     if file.suffix != ".onnx":

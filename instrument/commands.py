@@ -28,8 +28,9 @@ from instrument.midi_in import plain_port
 from instrument.model_map import answer as map_answer
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
-from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene, parse_patch
+from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene
 from instrument.patch_edit import LastRead, add_table, remove_value, save_scene, set_value, set_values
+from instrument.patch_file import parse_patch
 from instrument.pedals import Step, Stroke
 from instrument.projects import new_project, patch_names
 from instrument.protocol import COMMANDS, Value, parse_line

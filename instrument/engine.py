@@ -33,7 +33,8 @@ from instrument.midi import Midi
 from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
-from instrument.patch import NO_CLASS, Listen, Patch, PatchError, Scene, read_patch
+from instrument.patch import NO_CLASS, Listen, Patch, PatchError, Scene
+from instrument.patch_file import read_patch
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
 from instrument.project import Project

@@ -71,6 +71,18 @@ def decode(datagram: bytes) -> list[Message]:
     return messages
 
 
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `:PORT` or `PORT`.
+
+    Raises ValueError.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"'{text}' is not HOST:PORT with a port of 1..65535, such as 127.0.0.1:12000")
+    return host or "127.0.0.1", int(port)
+
+
 def _decode_packet(packet: bytes, messages: list[Message], *, depth: int) -> None:
     if not packet.startswith(b"#bundle\0"):
         messages.append(_decode_message(packet))

@@ -12,7 +12,7 @@ from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Table
 
-from instrument.patch import route_names
+from instrument.patch_file import route_names
 
 _ARRAYS = ("output", "route", "scene", "pedal")
 

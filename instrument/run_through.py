@@ -15,7 +15,8 @@ from instrument.gate import RELEASE_S
 from instrument.models.fitting import Cancelled
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
-from instrument.patch import NO_CLASS, Output, Patch, read_patch
+from instrument.patch import NO_CLASS, Output, Patch
+from instrument.patch_file import read_patch
 from instrument.predictor import Model, Predictor
 from instrument.project import Project
 from instrument.signals import (

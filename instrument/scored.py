@@ -16,7 +16,8 @@ from instrument.exchange_plain import Hints, is_ours, label_cells, label_columns
 from instrument.exchange_table import ExchangeError, not_text
 from instrument.features import extract, feature_columns, feature_names
 from instrument.models.fitting import Examples, TrainingError
-from instrument.patch import Output, Patch, PatchError, parse_patch, read_patch
+from instrument.patch import Output, Patch, PatchError
+from instrument.patch_file import parse_patch, read_patch
 from instrument.project import Project
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.takes import TakesError, TakeStore

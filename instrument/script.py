@@ -13,7 +13,7 @@ import numpy as np
 from instrument import __version__
 from instrument.exchange import export_takes
 from instrument.models.movement_model import load_of_kind
-from instrument.patch import parse_patch
+from instrument.patch_file import parse_patch
 from instrument.project import Project
 from instrument.takes import TakeStore
 
@@ -41,7 +41,7 @@ from instrument.exchange import import_takes
 from instrument.models.movement_model import save_movements
 from instrument.models.trained import save_model
 from instrument.movement import train_movements
-from instrument.patch import read_patch
+from instrument.patch_file import read_patch
 from instrument.takes import TakeStore
 from instrument.training import FeatureCache, gather, gather_movements, train_output, with_inputs_of
 

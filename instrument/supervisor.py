@@ -26,7 +26,7 @@ from instrument import osc
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.midi import MidiPipeReader, MidiPorts
 from instrument.midi_in import MidiInputs
-from instrument.patch import parse_host_port
+from instrument.osc import parse_host_port
 from instrument.pedals import Strokes
 from instrument.picture_stream import SECRET_VARIABLE
 

@@ -35,8 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.clock import Clock, now_s
 from instrument.kernels.threads import use_one_thread
-from instrument.osc import Argument, OscError, decode, encode
-from instrument.patch import parse_host_port
+from instrument.osc import Argument, OscError, decode, encode, parse_host_port
 from instrument.priority import lower_priority
 
 if TYPE_CHECKING:  # these import numpy, which must not come before use_one_thread()

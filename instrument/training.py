@@ -40,7 +40,8 @@ from instrument.models.quantize import calibrate
 from instrument.models.trained import ModelError, TrainedModel, keep_before, save_model, too_large
 from instrument.models.whitening import standardised
 from instrument.movement import MovementDataset, movement_dataset, train_movements
-from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch, read_patch
+from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
+from instrument.patch_file import read_patch
 from instrument.project import Project
 from instrument.rehearsal import Stream, rehearse
 from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence

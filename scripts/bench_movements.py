@@ -463,7 +463,8 @@ def demo_features() -> NDArray[np.float32]:
 
     from instrument import assets
     from instrument.features import extract
-    from instrument.patch import Listen, parse_patch
+    from instrument.patch import Listen
+    from instrument.patch_file import parse_patch
     from instrument.signals import Frame, landmark_sequence
     from instrument.tracker import MediaPipeTracker
 

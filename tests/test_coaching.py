@@ -14,7 +14,8 @@ from instrument import evaluation
 from instrument.coaching import coach, telling_apart, thinned
 from instrument.evaluation import subset, value_errors
 from instrument.models.fitting import Cancelled, Examples
-from instrument.patch import Output, Patch, parse_patch
+from instrument.patch import Output, Patch
+from instrument.patch_file import parse_patch
 from instrument.projects import new_project
 from instrument.signals import LandmarkSequence
 from instrument.takes import Take, TakeStore

@@ -10,7 +10,8 @@ from instrument.drawing import HEIGHT, WIDTH, draw, draw_project
 from instrument.model_map import NONE, ModelMap, load_map
 from instrument.models.fitting import Cancelled, Examples
 from instrument.models.trained import TrainedModel
-from instrument.patch import Patch, parse_patch
+from instrument.patch import Patch
+from instrument.patch_file import parse_patch
 from instrument.signals import LandmarkSequence
 from instrument.training import Dataset, ProjectTraining, train_output
 

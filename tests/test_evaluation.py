@@ -16,7 +16,7 @@ from instrument.cli import app
 from instrument.evaluation import Scored, cross_validate, evaluate, split, train_and_score, value_errors
 from instrument.exchange import read_takes
 from instrument.models.fitting import Examples
-from instrument.patch import parse_patch
+from instrument.patch_file import parse_patch
 from instrument.scored import ScoredError, read_scorable
 from instrument.signals import FloatArray, LandmarkSequence
 from instrument.takes import TakeStore, WholeTake

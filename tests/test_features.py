@@ -17,7 +17,8 @@ from instrument.features import (
     smoothed,
     with_inputs,
 )
-from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Patch, parse_patch
+from instrument.patch import HAND_FEATURES, NUMBER_FEATURES, POSE_FEATURES, Patch
+from instrument.patch_file import parse_patch
 from instrument.signals import LANDMARK_PARTS, FloatArray, Landmarks, LandmarkSequence, landmark_sequence
 
 GROUPS = {"pose": POSE_FEATURES, "hands": HAND_FEATURES, "osc": NUMBER_FEATURES}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from instrument.mapping import RouteMap
-from instrument.patch import PatchError, parse_patch
+from instrument.patch import PatchError
+from instrument.patch_file import parse_patch
 from instrument.signals import Control, MidiSend, MovementEvent, OscSend, Prediction, TriggerPrediction
 
 HEAD = """

@@ -16,7 +16,8 @@ from instrument.features import feature_fingerprint, feature_names
 from instrument.model_map import ModelMap, NoMap, answer, as_examples, load_map, save_map
 from instrument.models.projection import Projection
 from instrument.models.trained import ModelError
-from instrument.patch import Patch, parse_patch
+from instrument.patch import Patch
+from instrument.patch_file import parse_patch
 
 PATCH = """
 [listen]

@@ -22,7 +22,8 @@ from instrument.models.learners import MOST_EXAMPLES, learn, learned_from, why_s
 from instrument.models.onnx_file import onnx_bytes
 from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
 from instrument.models.whitening import standardised
-from instrument.patch import Patch, PatchError, parse_patch, read_patch
+from instrument.patch import Patch, PatchError
+from instrument.patch_file import parse_patch, read_patch
 from instrument.predictor import ModelStatus, Predictor
 from instrument.project import Project
 from instrument.scored import read_scorable

@@ -20,7 +20,7 @@ from instrument.models.movement_model import save_movements
 from instrument.models.onnx_file import onnx_bytes
 from instrument.models.trained import TrainedModel, load_model
 from instrument.movement import train_movements
-from instrument.patch import read_patch
+from instrument.patch_file import read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
 from instrument.projects import new_project

@@ -14,7 +14,7 @@ from instrument.models.following import MovementTake, fit_following, said_of_tak
 from instrument.models.movement_model import MovementModel, load_movements, load_of_kind, save_movements
 from instrument.models.trained import ModelError
 from instrument.movement import MovementDataset, MovementRunner, train_movements
-from instrument.patch import parse_patch
+from instrument.patch_file import parse_patch
 from instrument.predictor import Predictor
 from instrument.signals import Features, MovementEvent, TriggerPrediction
 

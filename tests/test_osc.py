@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from instrument.osc import MAX_BUNDLE_DEPTH, OscError, OscSender, decode, encode
+from instrument.osc import MAX_BUNDLE_DEPTH, OscError, OscSender, decode, encode, parse_host_port
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -241,3 +241,17 @@ def test_oscdump_prints_what_was_sent() -> None:
             "/nothing ",
         ]
         sender.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("127.0.0.1:9000", ("127.0.0.1", 9000)), ("9000", ("127.0.0.1", 9000)), ("[::1]:9", ("::1", 9))],
+)
+def test_host_and_port_are_read(text: str, address: tuple[str, int]) -> None:
+    assert parse_host_port(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:0", "host:65536", "host:-1", "host:9x"])
+def test_a_wrong_port_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"1\.\.65535"):
+        parse_host_port(text)

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from instrument.patch import parse_patch
 from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_value, set_values
+from instrument.patch_file import parse_patch
 
 TEXT = """# my patch
 name = "Test"

@@ -17,7 +17,8 @@ from instrument.kernels.packing import PackedNetwork
 from instrument.models.familiarity import Density, Familiarity
 from instrument.models.quantize import round_to_nearest
 from instrument.models.trained import TrainedModel
-from instrument.patch import Output, Patch, parse_patch
+from instrument.patch import Output, Patch
+from instrument.patch_file import parse_patch
 from instrument.predictor import Predictor, fits
 from instrument.signals import ClassPrediction, ContinuousPrediction, Features
 

@@ -4,7 +4,7 @@ import pytest
 from recordings import record
 
 from instrument import projects
-from instrument.patch import read_patch
+from instrument.patch_file import read_patch
 from instrument.projects import ProjectError, find_project, new_project, patch_names, patches_folder, ready_made_project
 from instrument.takes import TakeStore
 

@@ -18,7 +18,7 @@ from instrument.exchange import export_takes
 from instrument.gate import Gate
 from instrument.models.fitting import Cancelled
 from instrument.models.trained import load_model
-from instrument.patch import parse_patch, read_patch
+from instrument.patch_file import parse_patch, read_patch
 from instrument.project import Project
 from instrument.rehearsal import (
     NOBODY,

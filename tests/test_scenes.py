@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instrument.patch import Patch, parse_patch
+from instrument.patch import Patch
+from instrument.patch_file import parse_patch
 from instrument.scenes import Scenes, blend
 from instrument.signals import ClassPrediction, MovementEvent, Prediction, TriggerPrediction
 

@@ -9,7 +9,8 @@ from bodies import hand, pose
 
 from instrument.evaluation import split, subset, train_and_score
 from instrument.features import extract, feature_columns, feature_names
-from instrument.patch import Output, Patch, parse_patch
+from instrument.patch import Output, Patch
+from instrument.patch_file import parse_patch
 from instrument.scored import dataset_of, read_scorable
 from instrument.signals import FloatArray, LandmarkSequence
 from instrument.skeletons import Skeleton, skeleton_of

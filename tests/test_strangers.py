@@ -9,7 +9,8 @@ from bodies import hand, pose
 
 from instrument.features import extract, feature_names
 from instrument.models.outsiders import fit_outsiders
-from instrument.patch import Patch, parse_patch
+from instrument.patch import Patch
+from instrument.patch_file import parse_patch
 from instrument.rehearsal import familiarities
 from instrument.scored import dataset_of
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence

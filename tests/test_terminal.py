@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from instrument.patch import Patch, parse_patch, read_patch
+from instrument.patch import Patch
+from instrument.patch_file import parse_patch, read_patch
 from instrument.project import Project
 from instrument.projects import patches_folder
 from instrument.protocol import COMMANDS, parse_line

@@ -14,7 +14,8 @@ from instrument import features, training
 from instrument.kernels.cpu import dequantised, forward
 from instrument.models.fitting import Cancelled, Progress, TrainingError
 from instrument.models.trained import load_model
-from instrument.patch import PatchError, Smoothing, read_patch
+from instrument.patch import PatchError, Smoothing
+from instrument.patch_file import read_patch
 from instrument.predictor import Predictor
 from instrument.project import Project
 from instrument.signals import (

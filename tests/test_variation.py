@@ -6,7 +6,7 @@ import numpy as np
 from bodies import pose
 
 from instrument.features import extract, feature_names, mirror
-from instrument.patch import parse_patch
+from instrument.patch_file import parse_patch
 from instrument.signals import FloatArray, LandmarkSequence
 from instrument.variation import is_alike_from_side, symmetric_classes, variations, varied
 

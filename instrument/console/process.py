@@ -28,7 +28,7 @@ from instrument.console.network import (
 )
 from instrument.engine_process import EXIT_CANNOT_START
 from instrument.logs import set_up_logging
-from instrument.patch import parse_host_port
+from instrument.osc import parse_host_port
 from instrument.picture_stream import SECRET_VARIABLE
 from instrument.priority import lower_priority
 

@@ -18,7 +18,8 @@ import platformdirs
 
 from instrument.client import CommandFailed, NoAnswer
 from instrument.console.hub import Hub
-from instrument.patch import PatchError, read_patch
+from instrument.patch import PatchError
+from instrument.patch_file import read_patch
 
 MB = 1 << 20
 MOST_PROJECT_BYTES, MOST_VIDEO_BYTES = 256 * MB, 1024 * MB

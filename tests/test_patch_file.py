@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from instrument.patch import Patch, PatchError, Pedal, parse_host_port, parse_patch, read_patch, route_names
+from instrument.patch import Patch, PatchError, Pedal
+from instrument.patch_file import parse_patch, read_patch, route_names
 from instrument.projects import patch_names, patches_folder
 
 HEAD = """name = "Test"
@@ -131,20 +132,6 @@ def test_a_missing_patch_says_how_to_make_one(tmp_path: Path) -> None:
 def test_an_unknown_output_is_answered_with_those_there_are() -> None:
     with pytest.raises(KeyError, match="posture, lift"):
         parse(HEAD).output("nose")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [("127.0.0.1:9000", ("127.0.0.1", 9000)), ("9000", ("127.0.0.1", 9000)), ("[::1]:9", ("::1", 9))],
-)
-def test_host_and_port_are_read(text: str, address: tuple[str, int]) -> None:
-    assert parse_host_port(text) == address
-
-
-@pytest.mark.parametrize("text", ["", "host", "host:0", "host:65536", "host:-1", "host:9x"])
-def test_a_wrong_port_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"1\.\.65535"):
-        parse_host_port(text)
 
 
 @pytest.mark.parametrize("control", ['osc = "/chord"', 'midi = "program"'])
