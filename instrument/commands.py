@@ -28,9 +28,10 @@ from instrument.midi_in import plain_port
 from instrument.model_map import answer as map_answer
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
-from instrument.patch import NO_CLASS, Output, PatchError, Route, Scene
-from instrument.patch_edit import LastRead, add_table, remove_value, save_scene, set_value, set_values
+from instrument.patch import Output, PatchError, Route, Scene
+from instrument.patch_edit import TomlValue, add_table, remove_value, save_scene
 from instrument.patch_file import parse_patch
+from instrument.patch_keeper import PatchKeeper
 from instrument.pedals import Step, Stroke
 from instrument.projects import new_project, patch_names
 from instrument.protocol import COMMANDS, Value, parse_line
@@ -40,6 +41,7 @@ from instrument.server import Call
 from instrument.source import NumbersSource, SourceError
 from instrument.status import status_of
 from instrument.takes import TakesError, TakeStore, Target, WholeTake
+from instrument.targets import checked_target, wekinator_target
 from instrument.telemetry import LEASE_S
 
 if TYPE_CHECKING:
@@ -57,8 +59,6 @@ TEST_S, LEARN_S, PEDAL_S = 2.0, 10.0, 15.0
 MOST_TIMES = 100
 NOBODY = ("127.0.0.1", 0)
 """Who asks when a pedal does: none that could be answered."""
-ONE_EDIT_S = 2.0
-MOST_UNDONE = 200
 Answer = list[Value] | _Later | None
 
 _REFUSALS = (ValueError, KeyError, PatchError, SourceError, TakesError, ModelError, AssetError, OSError)
@@ -72,7 +72,6 @@ class Commands:
         self._engine = engine
         self._call: Call | None = None
         self.is_closed = False
-        self._begin_patch()
 
     def apply(self, call: Call) -> None:
         """Does what the call asks and answers it."""
@@ -179,7 +178,6 @@ class Commands:
     def project_open(self, folder: str) -> Answer:
         self._must_be_local()
         self._engine.open_project(Path(folder).expanduser().resolve())
-        self._begin_patch()
         return [self._engine.patch.name]
 
     def project_new(self, folder: str, patch: str) -> Answer:
@@ -192,33 +190,19 @@ class Commands:
         )
 
     def project_reload(self) -> Answer:
-        self._change_patch(self._patch_text(), is_saved=True)
+        self._patch.reload()
         return [self._engine.patch.name]
-
-    def replay_patch(self) -> None:
-        """Plays the patch that an editor has changed; where it is wrong, the one before it plays on."""
-        try:
-            text = self._patch_text()
-            if text == self._played_text:
-                self._engine.say_patch_problem("")
-                return
-            self._change_patch(text, is_saved=True)
-        except _REFUSALS as error:
-            log.error("patch.toml was changed and cannot be played; the one before plays on: %s", error)
-            self._engine.say_patch_problem(str(error))
-        else:
-            log.info("patch.toml was changed, and plays")
 
     def patch_set(self, key: str, value: str | float | int, *more: str | float | int) -> Answer:
         pairs = (key, value, *more)
         keys = [str(one) for one in pairs[::2]]
-        text = set_values(self._patch_text(), zip(keys, map(_as_typed, pairs[1::2]), strict=True), self._last_read)
+        text = self._patch.with_values(zip(keys, map(_as_typed, pairs[1::2]), strict=True))
         self._change_patch(text, edit=" ".join(keys))
         return None
 
     def patch_remove(self, key: str) -> Answer:
         muted, solo = set(self._engine.desk.muted), set(self._engine.desk.solo)
-        self._change_patch(remove_value(self._patch_text(), key))
+        self._change_patch(remove_value(self._patch.text(), key))
         if (removed := re.fullmatch(r"route\.(\d+)", key)) is not None:
             gone = int(removed[1])
             self._engine.desk.mute({one - (one > gone) for one in muted if one != gone})
@@ -226,24 +210,16 @@ class Commands:
         return None
 
     def patch_add(self, table: str, values: str) -> Answer:
-        self._change_patch(add_table(self._patch_text(), table, values))
+        self._change_patch(add_table(self._patch.text(), table, values))
         return None
 
     def patch_undo(self) -> Answer:
-        self._go_back(self._undone, self._redone, "undo")
+        self._patch.undo()
         return None
 
     def patch_redo(self) -> Answer:
-        self._go_back(self._redone, self._undone, "redo")
+        self._patch.redo()
         return None
-
-    def _go_back(self, texts: list[str], others: list[str], word: str) -> None:
-        if not texts:
-            raise ValueError(f"nothing of the patch to {word}")
-        now = self._patch_text()
-        self._write_patch(texts[-1])
-        texts.pop()
-        others.append(now)
 
     def routes(self) -> Answer:
         engine = self._engine
@@ -332,7 +308,7 @@ class Commands:
             for number, route in enumerate(engine.desk.scenes.routes, start=1)
         ]
         outputs = [one.name for one in engine.patch.outputs if one.name in engine.predictor.enabled]
-        self._change_patch(save_scene(self._patch_text(), name, outputs, rows))
+        self._change_patch(save_scene(self._patch.text(), name, outputs, rows))
         engine.desk.scenes.current = name
         engine.report_session()
         engine.telemetry.publish("changes", "routes")
@@ -374,7 +350,7 @@ class Commands:
             heard = (("port", name), ("midi", stroke.midi), ("channel", stroke.channel + 1), ("number", stroke.number))
             try:
                 pairs = [(f"pedal.{number}.{key}", value) for key, value in heard]
-                self._change_patch(set_values(self._patch_text(), pairs))
+                self._change_patch(self._patch.with_values(pairs))
             except _REFUSALS as error:
                 self.fail(call, str(error))
             else:
@@ -400,7 +376,7 @@ class Commands:
 
     def output_classes(self, output: str, *classes: str) -> Answer:
         index = self._output_index(output)
-        self._change_patch(set_value(self._patch_text(), f"output.{index + 1}.classes", list(classes)))
+        self._set_in_patch(f"output.{index + 1}.classes", list(classes))
         return None
 
     def output_enable(self, output: str, is_on: int) -> Answer:
@@ -689,7 +665,7 @@ class Commands:
             raise ValueError(f"{len(values)} values came, there are {len(outputs)} outputs")
         refused = []
         for output, value in zip(outputs, values, strict=True):
-            if (target := _wekinator_target(output, value)) is None:
+            if (target := wekinator_target(output, value)) is None:
                 refused.append(f"{output.name} {value:g}")
                 continue
             self._engine.targets[output.name] = target
@@ -709,7 +685,7 @@ class Commands:
 
     def control_startDtwRecording(self, gesture: int) -> Answer:  # noqa: N802
         for output in self._engine.patch.outputs:
-            if output.kind == "trigger" and (target := _wekinator_target(output, gesture)) is not None:
+            if output.kind == "trigger" and (target := wekinator_target(output, gesture)) is not None:
                 self._engine.set_running(False)
                 self._engine.start_recording({output.name: target})
                 return None
@@ -759,13 +735,13 @@ class Commands:
         return self._for_numbered(numbers, lambda output: self._enable_running(output, False))
 
     def control_setInputNames(self, *names: str) -> Answer:  # noqa: N802
-        self._change_patch(set_value(self._patch_text(), "listen.input_names", list(names)))
+        self._set_in_patch("listen.input_names", list(names))
         return None
 
     def control_setOutputNames(self, *names: str) -> Answer:  # noqa: N802
         if len(names) != len(self._engine.patch.outputs) or len(set(names)) != len(names):
             raise ValueError(f"{len(names)} names came; wanted: {len(self._engine.patch.outputs)}, each different")
-        self._change_patch(set_value(self._patch_text(), "wekinator.output_names", list(names)))
+        self._set_in_patch("wekinator.output_names", list(names))
         return None
 
     def control_selectInputsForOutput(self, number: int, *inputs: int) -> Answer:  # noqa: N802
@@ -773,7 +749,7 @@ class Commands:
         there = self._engine.patch.listen.inputs
         if isinstance(self._engine.source, NumbersSource) and there and max(inputs) > there:
             raise ValueError(f"input {max(inputs)} was picked, there are {there}")
-        self._change_patch(set_value(self._patch_text(), f"output.{number}.inputs", sorted(set(inputs))))
+        self._set_in_patch(f"output.{number}.inputs", sorted(set(inputs)))
         return None
 
     def control_loadModelFromFile(self, number: int, file: str) -> Answer:  # noqa: N802
@@ -829,7 +805,7 @@ class Commands:
                 raise ValueError("no output is enabled for recording; see /instrument/record/mask")
             return chosen
         return {
-            str(name): _checked_target(self._output(str(name)), value)
+            str(name): checked_target(self._output(str(name)), value)
             for name, value in zip(pairs[::2], pairs[1::2], strict=True)
         }
 
@@ -879,52 +855,20 @@ class Commands:
 
         engine.train(outputs, answer, is_run_after=is_run_after)
 
-    def _patch_text(self) -> str:
-        return self._engine.project.patch_file.read_text(encoding="utf-8")
+    @property
+    def _patch(self) -> PatchKeeper:
+        return self._engine.patch_keeper
 
-    def _begin_patch(self) -> None:
-        """Knows the patch that plays now, and no edit of it."""
-        self._played_text = self._patch_text()
-        self._undone: list[str] = []
-        self._redone: list[str] = []
-        self._last_edit: tuple[str, float] = ("", 0.0)
-        self._last_read = LastRead()
-
-    def _change_patch(self, text: str, *, is_saved: bool = False, edit: str = "") -> None:
-        """Plays on with that text as the patch, and keeps it; a patch that is wrong changes nothing.
-
-        Edits of one value that come soon after each other are undone together.
-        """
-        if not is_saved and not self._is_local():
+    def _change_patch(self, text: str, *, edit: str = "") -> None:
+        """As `PatchKeeper.change`; what pictures come from is only for programs on this computer to say."""
+        if not self._is_local():
             source = parse_patch(text, self._engine.project.patch_file).listen.source
             if source not in ("phone", self._engine.patch.listen.source):
                 self._must_be_local()
-        before = self._played_text
-        self._write_patch(text, is_saved=is_saved)
-        now_s = self._engine.now_s()
-        is_same_edit = bool(edit) and edit == self._last_edit[0] and now_s - self._last_edit[1] < ONE_EDIT_S
-        self._last_edit = (edit, now_s)
-        if before != text and not is_same_edit:
-            self._undone = [*self._undone[-MOST_UNDONE + 1 :], before]
-        self._redone = []
+        self._patch.change(text, edit=edit)
 
-    def _write_patch(self, text: str, *, is_saved: bool = False) -> None:
-        engine, file = self._engine, self._engine.project.patch_file
-        patch = parse_patch(text, file)
-        draft = file.with_suffix(".toml.new")
-        try:
-            if not is_saved:
-                draft.write_text(text, encoding="utf-8")
-            engine.change_patch(patch)
-            if not is_saved:
-                draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
-        self._played_text = text
-        if is_saved:
-            engine.say_patch_problem("")
-        else:
-            engine.note_patch_file()
+    def _set_in_patch(self, key: str, value: TomlValue) -> None:
+        self._change_patch(self._patch.with_values([(key, value)]))
 
     def _path(self, file: str) -> Path:
         """That file, named as seen from the project's folder."""
@@ -997,32 +941,3 @@ def _as_typed(value: str | float | int) -> str | float | int:
 def _plain(value: float) -> float | int:
     """The number as a person would write it."""
     return int(value) if value.is_integer() else round(value, 6)
-
-
-def _checked_target(output: Output, value: Value) -> Target:
-    if output.kind != "continuous":
-        name = str(value) if isinstance(value, str | bytes) else _number_name(value)
-        also = (NO_CLASS,) if output.kind == "trigger" else ()
-        if not name or (output.classes and name not in (*output.classes, *also)):
-            allowed = ", ".join((*output.classes, *also)) or "any name"
-            raise ValueError(f"output '{output.name}': class '{name}'; allowed: {allowed}")
-        return name
-    if isinstance(value, str | bytes) or not output.low <= value <= output.high:
-        raise ValueError(f"output '{output.name}': {value!r}; allowed: a number {output.low:g}..{output.high:g}")
-    return float(value)
-
-
-def _wekinator_target(output: Output, value: float) -> Target | None:
-    """The target a Wekinator value stands for; None when it is not legal."""
-    if output.kind == "continuous":
-        return value if output.low <= value <= output.high else None
-    if not float(value).is_integer() or value < 1:
-        return None
-    if not output.classes:
-        return _number_name(value)
-    return output.classes[int(value) - 1] if value <= len(output.classes) else None
-
-
-def _number_name(value: float) -> str:
-    """What a class is called that came as a number."""
-    return str(int(value)) if float(value).is_integer() else f"{value:g}"

@@ -33,8 +33,9 @@ from instrument.midi import Midi
 from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
-from instrument.patch import NO_CLASS, Listen, Patch, PatchError, Scene
+from instrument.patch import Listen, Patch, PatchError, Scene
 from instrument.patch_file import read_patch
+from instrument.patch_keeper import PatchKeeper
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
 from instrument.project import Project
@@ -50,6 +51,7 @@ from instrument.signals import (
 )
 from instrument.source import NumbersSource, PhoneLine, Source, SourceError, SourceStatus, open_source
 from instrument.takes import TakeStore, Target
+from instrument.targets import first_targets, still_allowed
 from instrument.telemetry import Telemetry
 from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
 from instrument.training_job import SUPERSEDED, TrainerLink
@@ -60,8 +62,6 @@ IDLE_S = 0.05
 """How often the loop turns when no frame comes."""
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
-PATCH_EVERY_S = 0.5
-"""How often the patch is looked at for what an editor changed; two looks that agree, and it is played."""
 PANIC = "/instrument/panic"
 MISFITS = 10
 """So many messages of another count of numbers, one after the other, come from another sender."""
@@ -147,11 +147,6 @@ class Engine:
         """The recordings whose outcome has not come."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
-        self._patch_seen: tuple[int, int] | None = None
-        self._patch_edited: tuple[int, int] | None = None
-        self._patch_looked_at_s = now_s()
-        self.patch_problem = ""
-        """Why `patch.toml` as it is now does not play; the one before it does."""
         self._is_run_when_trained = False
         """Whether the next training that succeeds starts playing; whoever says `run` decides otherwise."""
         self._wanted_source = ""
@@ -172,7 +167,7 @@ class Engine:
 
         self.project = Project(options.folder)
         self.patch = self._read_patch(self.project)
-        self.targets = _first_targets(self.patch)
+        self.targets = first_targets(self.patch)
         self.recording_mask = {output.name for output in self.patch.outputs}
         self._misfits = (0, 0)
         """How many numbers came that are not as many as there are inputs, and how often in a row."""
@@ -204,8 +199,13 @@ class Engine:
         if options.is_running is False:
             log.warning("not playing, as before the restart: `run 1` starts it")
         self._is_run_when_trained = not has_models and options.is_running is None
+        self.patch_keeper = PatchKeeper(
+            self.project.patch_file,
+            play=self.change_patch,
+            on_change=lambda: self.telemetry.publish("changes", "patch"),
+            now_s=now_s,
+        )
         self.commands = Commands(self)
-        self.note_patch_file()
         if options.scene in [scene.name for scene in self.patch.scenes]:
             self.recall_scene(self.patch.scene(options.scene), 0.0)
         self.report_session()
@@ -320,7 +320,7 @@ class Engine:
         """Looks after what goes on by itself, and what other threads and processes have finished."""
         self.desk.attend()
         self.commands.step(self.pedals.attend())
-        self._look_at_patch()
+        self.patch_keeper.attend()
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
             if future.done():
@@ -372,13 +372,13 @@ class Engine:
         if is_other:
             self._finish_all(self.recorder.close())
         self.project, self.recorder = project, recorder
-        self.targets = _first_targets(patch)
+        self.targets = first_targets(patch)
         self.at_random = set()
         self.recording_mask = {output.name for output in patch.outputs}
         self._build(patch)
         self.desk.open(patch)
         self.pedals.follow(patch)
-        self.note_patch_file()
+        self.patch_keeper.open(project.patch_file)
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
         self._is_run_when_trained = not self.is_running
@@ -402,9 +402,7 @@ class Engine:
         source, tracker = self._prepare(wanted, patch, self.project)
         self.desk.release()
         self._move_in(source, tracker, wanted)
-        self.targets = _first_targets(patch) | {
-            name: target for name, target in self.targets.items() if _is_allowed(patch, name, target)
-        }
+        self.targets = first_targets(patch) | still_allowed(patch, self.targets)
         old_names, names = ({output.name for output in one.outputs} for one in (old, patch))
         self.recording_mask = (self.recording_mask & names) | (names - old_names)
         enabled = self.predictor.enabled
@@ -447,40 +445,6 @@ class Engine:
         """As `Desk.try_route`, from the next turn of the loop on."""
         self.desk.try_route(number, length_s, is_alone=is_alone)
         self._bell.set()
-
-    def note_patch_file(self) -> None:
-        """Takes the patch as it is on disk for the one that plays."""
-        self._patch_seen = self._patch_stamp()
-        self.say_patch_problem("")
-
-    def _look_at_patch(self) -> None:
-        """Plays what an editor made of the patch, once it has been written whole."""
-        now_s = self.now_s()
-        if now_s - self._patch_looked_at_s < PATCH_EVERY_S:
-            return
-        self._patch_looked_at_s = now_s
-        stamp = self._patch_stamp()
-        if stamp == self._patch_seen:
-            return
-        if stamp != self._patch_edited:
-            self._patch_edited = stamp
-            return
-        self._patch_seen = stamp
-        self.commands.replay_patch()
-
-    def _patch_stamp(self) -> tuple[int, int] | None:
-        """What differs after every edit; None where there is no patch."""
-        try:
-            found = self.project.patch_file.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size
-
-    def say_patch_problem(self, problem: str) -> None:
-        """Says why the patch on disk does not play; nothing when it does."""
-        if problem != self.patch_problem:
-            self.patch_problem = problem
-            self.telemetry.publish("changes", "patch")
 
     def load_models(self) -> None:
         """Takes the project's trained models in, between two frames; says which do not fit."""
@@ -928,24 +892,6 @@ def _beside_routes(patch: Patch) -> Patch:
 def _of_tracker(listen: Listen) -> Listen:
     """Of where frames come from, what matters to the tracker."""
     return replace(listen, source="", width_px=0, quiet_s=0.0)
-
-
-def _first_targets(patch: Patch) -> dict[str, Target]:
-    """What is recorded until a target is set: the first class, the low end."""
-    return {
-        output.name: output.low if output.kind == "continuous" else output.classes[0] if output.classes else "1"
-        for output in patch.outputs
-    }
-
-
-def _is_allowed(patch: Patch, name: str, target: Target) -> bool:
-    for output in patch.outputs:
-        if output.name == name:
-            if output.kind != "continuous":
-                is_not_meant = output.kind == "trigger" and target == NO_CLASS
-                return isinstance(target, str) and (not output.classes or target in output.classes or is_not_meant)
-            return not isinstance(target, str) and output.low <= target <= output.high
-    return False
 
 
 def _is_wekinator(control: Any) -> bool:

@@ -20,11 +20,6 @@ _ARRAYS = ("output", "route", "scene", "pedal")
 TomlValue = str | float | int | list[str] | list[int]
 
 
-def set_value(text: str, key: str, value: TomlValue) -> str:
-    """The text with that value set, as `set_values` does it."""
-    return set_values(text, [(key, value)])
-
-
 class LastRead:
     """The document that the last edit left, so that the edit after it, as in a drag, need not read it again."""
 

@@ -20,7 +20,7 @@ def status_of(engine: "Engine") -> dict[str, Any]:
         "version": __version__,
         "project": str(engine.project.folder),
         "patch": engine.patch.name,
-        "patch_problem": engine.patch_problem,
+        "patch_problem": engine.patch_keeper.problem,
         "running": engine.is_running,
         "source": {
             "name": source.name,

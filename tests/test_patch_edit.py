@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_value, set_values
+from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_values
 from instrument.patch_file import parse_patch
 
 TEXT = """# my patch
@@ -20,6 +20,10 @@ from = "lift"     # how high
 osc = "/lift"
 range = [0, 10]
 """
+
+
+def set_value(text: str, key: str, value: TomlValue) -> str:
+    return set_values(text, [(key, value)])
 
 
 def test_a_value_changes_and_comments_stay() -> None:

@@ -1,0 +1,153 @@
+"""The patch that plays, as it stands on disk: edits, what undoes them, and what an editor saves.
+
+A patch that is wrong changes nothing, neither what plays nor the file.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from instrument.assets import AssetError
+from instrument.clock import Clock
+from instrument.patch import Patch
+from instrument.patch_edit import LastRead, TomlValue, set_values
+from instrument.patch_file import parse_patch
+from instrument.takes_file import TakesError
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+"""How often the file is looked at for what an editor changed; two looks that agree, and it is played."""
+ONE_EDIT_S = 2.0
+"""Edits of the same value that come so soon after each other are undone together."""
+MOST_UNDONE = 200
+
+
+class PatchKeeper:
+    """Keeps one `patch.toml` and what plays the same."""
+
+    def __init__(
+        self, file: Path, *, play: Callable[[Patch], None], on_change: Callable[[], None], now_s: Clock
+    ) -> None:
+        """`play` plays on with a patch, or raises and changes nothing; `on_change` is told that `problem` changed."""
+        self._play = play
+        self._on_change = on_change
+        self._now_s = now_s
+        self._looked_at_s = now_s()
+        self.problem = ""
+        """Why the patch as it is on disk does not play; the one before it does."""
+        self.open(file)
+
+    def open(self, file: Path) -> None:
+        """Keeps the patch in that file, which plays already, and knows of no edit of it."""
+        self._file = file
+        self._played = self.text()
+        self._undone: list[str] = []
+        self._redone: list[str] = []
+        self._last_edit: tuple[str, float] = ("", 0.0)
+        self._last_read = LastRead()
+        self._seen: tuple[int, int] | None = None
+        self._edited: tuple[int, int] | None = None
+        self._note_file()
+
+    def text(self) -> str:
+        """What is on disk now."""
+        return self._file.read_text(encoding="utf-8")
+
+    def with_values(self, pairs: Iterable[tuple[str, TomlValue]]) -> str:
+        """What is on disk with those values set, as `set_values` does it; nothing is written."""
+        return set_values(self.text(), pairs, self._last_read)
+
+    def change(self, text: str, *, edit: str = "") -> None:
+        """Plays on with that text as the patch, and writes it; `edit` names the value that was edited.
+
+        Raises PatchError, SourceError, AssetError or OSError.
+        """
+        before = self._played
+        self._write(text)
+        self._note_edit(before, edit)
+
+    def reload(self) -> None:
+        """Plays what is on disk. Raises as `change` does."""
+        text, before = self.text(), self._played
+        self._play(parse_patch(text, self._file))
+        self._played = text
+        self._say("")
+        self._note_edit(before, "")
+
+    def undo(self) -> None:
+        """Plays the patch as it was before the last edit. Raises ValueError where there is none."""
+        self._go_back(self._undone, self._redone, "undo")
+
+    def redo(self) -> None:
+        """Plays the patch as it was before it was undone. Raises ValueError where nothing was."""
+        self._go_back(self._redone, self._undone, "redo")
+
+    def attend(self) -> None:
+        """Plays what an editor made of the patch, once it has been written whole."""
+        now_s = self._now_s()
+        if now_s - self._looked_at_s < LOOK_EVERY_S:
+            return
+        self._looked_at_s = now_s
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        if stamp != self._edited:
+            self._edited = stamp
+            return
+        self._seen = stamp
+        try:
+            if self.text() == self._played:
+                self._say("")
+                return
+            self.reload()
+        except (ValueError, AssetError, TakesError, OSError) as error:
+            log.error("patch.toml was changed and cannot be played; the one before plays on: %s", error)
+            self._say(str(error))
+        else:
+            log.info("patch.toml was changed, and plays")
+
+    def _note_edit(self, before: str, edit: str) -> None:
+        now_s = self._now_s()
+        is_same_edit = bool(edit) and edit == self._last_edit[0] and now_s - self._last_edit[1] < ONE_EDIT_S
+        self._last_edit = (edit, now_s)
+        if before != self._played and not is_same_edit:
+            self._undone = [*self._undone[-MOST_UNDONE + 1 :], before]
+        self._redone = []
+
+    def _go_back(self, texts: list[str], others: list[str], word: str) -> None:
+        if not texts:
+            raise ValueError(f"nothing of the patch to {word}")
+        now = self.text()
+        self._write(texts[-1])
+        texts.pop()
+        others.append(now)
+
+    def _write(self, text: str) -> None:
+        patch = parse_patch(text, self._file)
+        draft = self._file.with_suffix(".toml.new")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            self._play(patch)
+            draft.replace(self._file)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._played = text
+        self._note_file()
+
+    def _note_file(self) -> None:
+        self._seen = self._stamp()
+        self._say("")
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """What differs after every edit; None where there is no patch."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def _say(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            self._on_change()
