@@ -151,7 +151,7 @@ class CommandBase:
             else:
                 done = future.result()
                 if is_change and done is not None:
-                    self._engine.note_change()
+                    self._engine.teaching.note_change()
                 self.done(call, *answer(done))
 
         self._engine.after(work, finish)
@@ -170,7 +170,7 @@ class CommandBase:
             if not is_run_after and (summary is not None or reason == "cancelled"):
                 engine.send_done_training()
 
-        engine.train(outputs, answer, is_run_after=is_run_after)
+        engine.teaching.train(outputs, answer, is_run_after=is_run_after)
 
     @property
     def _patch(self) -> PatchKeeper:

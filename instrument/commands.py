@@ -84,7 +84,7 @@ class Commands(PatchCommands, TakeCommands, WekinatorCommands):
 
     def trainer_coached(self, job: int, found: str) -> Answer:
         if self._is_local() and self._engine.trainer.coached(job):
-            self._engine.take_coaching(json.loads(found))
+            self._engine.teaching.take_coaching(json.loads(found))
         return LATER
 
     def trainer_failed(self, job: int, reason: str) -> Answer:
@@ -132,7 +132,7 @@ class Commands(PatchCommands, TakeCommands, WekinatorCommands):
         return self._answer_after(engine.clerk.submit(map_answer, file, engine.patch, output), lambda found: found)
 
     def coaching(self) -> Answer:
-        return [json.dumps(self._engine.coaching)]
+        return [json.dumps(self._engine.teaching.coaching)]
 
     # Telemetry
 

@@ -4,7 +4,6 @@ It plays on when everything else is gone: trainer, console, synthesiser, camera.
 between two frames, through `commands.py`; nothing else changes what it does.
 """
 
-import json
 import logging
 import math
 import threading
@@ -52,9 +51,10 @@ from instrument.signals import (
 from instrument.source import NumbersSource, PhoneLine, Source, SourceError, SourceStatus, open_source
 from instrument.takes import TakeStore, Target
 from instrument.targets import first_targets, still_allowed
+from instrument.teaching import Teaching
 from instrument.telemetry import Telemetry
 from instrument.tracker import MediaPipeTracker, RecordedTracker, Tracker
-from instrument.training_job import SUPERSEDED, TrainerLink
+from instrument.training_job import TrainerLink
 
 log = logging.getLogger(__name__)
 
@@ -147,23 +147,12 @@ class Engine:
         """The recordings whose outcome has not come."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
-        self._is_run_when_trained = False
-        """Whether the next training that succeeds starts playing; whoever says `run` decides otherwise."""
         self._wanted_source = ""
         self._source_state = ""
         self._recording_phase = "idle"
         self._recording_kind = "take"
-        self._is_stale = False
-        """Whether takes have changed since the last training of all outputs began."""
-        self._is_catching_up = False
-        """Whether that training, which came by itself, is under way."""
-        """Whether takes have changed since the last training was asked for."""
-        self._asked_trainings = 0
-        """Trainings under way that somebody waits for; those that come by themselves wait for them."""
         self._random = np.random.default_rng()
         self._made_learners: dict[str, Choice] = {}
-        self.coaching: dict[str, Any] = {}
-        """What the trainer found out about the takes after the last training."""
 
         self.project = Project(options.folder)
         self.patch = self._read_patch(self.project)
@@ -182,6 +171,7 @@ class Engine:
             self.telemetry = Telemetry(self.server.reply, now_s)
             self.broadcast = Broadcast(self.telemetry, self.server, self.latencies, now_s)
             self.trainer = TrainerLink(self.server.reply, now_s)
+            self.teaching = Teaching(self)
             self.recorder = self._open_recorder(self.project)
             wanted = options.source or self.patch.listen.source
             self._move_in(*self._prepare(wanted, self.patch, self.project), wanted)
@@ -198,7 +188,7 @@ class Engine:
         self.is_running = has_models if options.is_running is None else options.is_running
         if options.is_running is False:
             log.warning("not playing, as before the restart: `run 1` starts it")
-        self._is_run_when_trained = not has_models and options.is_running is None
+        self.teaching.is_run_when_trained = not has_models and options.is_running is None
         self.patch_keeper = PatchKeeper(
             self.project.patch_file,
             play=self.change_patch,
@@ -209,7 +199,7 @@ class Engine:
         if options.scene in [scene.name for scene in self.patch.scenes]:
             self.recall_scene(self.patch.scene(options.scene), 0.0)
         self.report_session()
-        self._train_untrained()
+        self.teaching.train_untrained()
         self.server.start()
 
     # The loop
@@ -329,8 +319,7 @@ class Engine:
                 self._results.append((future, then))
         for outcome in self.recorder.poll():
             self._finish_recording(outcome)
-        if self._is_stale and not self._asked_trainings:
-            self._train_always()
+        self.teaching.attend()
         self.trainer.attend()
         for problem in self.recorder.problems:
             self.complain("takes", problem)
@@ -381,10 +370,8 @@ class Engine:
         self.patch_keeper.open(project.patch_file)
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
-        self._is_run_when_trained = not self.is_running
-        self._is_stale, self.coaching = False, {}
         self.report_session()
-        self._train_untrained()
+        self.teaching.open(is_run_when_trained=not self.is_running)
 
     def change_patch(self, patch: Patch) -> None:
         """Plays on with an edited patch of the same project; only what differs is made anew.
@@ -410,11 +397,11 @@ class Engine:
         self.predictor.enabled = (enabled & names) | (names - old_names)
         self.desk.rebuild(patch)
         kept = {output.name for output in patch.outputs if output in old.outputs}
-        self.coaching = {name: found for name, found in self.coaching.items() if name in kept}
+        self.teaching.forget_all_but(kept)
         self._follow(patch)
         self.load_models()
         if patch.training.always:
-            self._train_untrained()
+            self.teaching.train_untrained()
 
     def change_source(self, name: str) -> None:
         """Listens to another source until the next start.
@@ -463,7 +450,7 @@ class Engine:
                 log.warning("output '%s' is silent: %s", status.output, status.reason)
 
     def set_running(self, is_running: bool) -> None:
-        self._is_run_when_trained = False
+        self.teaching.is_run_when_trained = False
         if is_running != self.is_running:
             if is_running:
                 self.at_random = set()
@@ -553,95 +540,6 @@ class Engine:
         """Calls `then` in the engine's thread once the future is done."""
         self._results.append((future, then))
         future.add_done_callback(lambda _: self._bell.set())
-
-    def train(
-        self,
-        outputs: Sequence[str],
-        answer: Callable[[dict[str, Any] | None, str | None], None],
-        *,
-        is_run_after: bool = True,
-        is_asked: bool = True,
-    ) -> None:
-        """Trains those outputs, or all; `answer` gets the summary once the new models play, or why they do not.
-
-        With `is_asked`, somebody waits for it, and no training that comes by itself cuts it short. Told to stop
-        meanwhile, the engine does not play afterwards.
-        """
-        self._asked_trainings += is_asked
-        self._is_run_when_trained |= is_asked and is_run_after
-        # What this cuts short for other outputs is done afterwards.
-        self._is_stale = bool(outputs) and (self._is_stale or self._is_catching_up)
-        self._is_catching_up &= bool(outputs)
-
-        def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
-            self._asked_trainings -= is_asked
-            if summary is not None:
-                self.load_models()
-                if is_run_after and self._is_run_when_trained:
-                    self.set_running(True)
-            answer(summary, reason)
-
-        # What is being written to disk now is learned too.
-        written = self.recorder.edit(lambda _: None)
-        self.after(written, lambda _: self.trainer.train(self.project.folder, outputs, finished))
-
-    def note_change(self) -> None:
-        """Takes have changed: where the patch wants it, there will be a new model without anybody asking."""
-        self.coaching = {}
-        self.trainer.outdate()
-        self.telemetry.publish("changes", "takes")
-        self._is_stale = self.patch.training.always
-        if self._is_stale:
-            self._bell.set()
-
-    def _train_always(self) -> None:
-        def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
-            if reason == SUPERSEDED:
-                return
-            self._is_catching_up = False
-            if summary is None:
-                advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
-                self.take_coaching({"training": {"is_ready": False, "advice": [advice]}})
-
-        self.train((), answer, is_asked=False)
-        self._is_catching_up = True
-
-    def _train_untrained(self) -> None:
-        """Trains what has takes but no model that fits, as a project that was just made; else has it studied."""
-        with TakeStore.open(self.project.takes_file, readonly=True) as store:
-            taught: dict[str, set[Target]] = {}
-            for take in store.takes(kind="take"):
-                for name, target in take.targets.items():
-                    taught.setdefault(name, set()).add(target)
-        untrained = [
-            one.output
-            for output, one in zip(self.patch.outputs, self.predictor.status(), strict=True)
-            if one.output in taught
-            and not (one.is_running and taught[one.output] & set(output.classes) <= set(one.classes))
-        ]
-        if untrained:
-            log.info("training %s from the project's takes", ", ".join(untrained))
-
-            def answer(_: dict[str, Any] | None, reason: str | None) -> None:
-                if reason is not None:
-                    log.warning("training: %s", reason)
-
-            self.train(untrained, answer, is_asked=False)
-        elif taught and not self.coaching and not self._asked_trainings:
-            self.trainer.study(self.project.folder)
-
-    def take_coaching(self, found: dict[str, Any]) -> None:
-        """Keeps what the trainer found out about the takes, and tells whoever listens."""
-        running = {one.output for one in self.predictor.status() if one.is_running}
-        for name, one in found.items():
-            for advice in one.get("advice", ()):
-                if advice["kind"] == "refused" and running and (name in running or name not in self.targets):
-                    advice["text"] += "; until then it plays what it learned before"
-        self.coaching = found
-        self.telemetry.publish("coaching", json.dumps(found))
-        for name, one in found.items():
-            for advice in one.get("advice", ()):
-                log.info("%s: %s", name, advice["text"])
 
     def send_done_training(self) -> None:
         """As Wekinator says it."""
@@ -868,7 +766,7 @@ class Engine:
         if take.kind == "performance":
             self.telemetry.publish("changes", "takes")  # it teaches nothing
         else:
-            self.note_change()
+            self.teaching.note_change()
         for caller in callers:
             self.commands.done(caller, take.id, take.frame_count)
 

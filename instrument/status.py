@@ -64,7 +64,7 @@ def status_of(engine: "Engine") -> dict[str, Any]:
         ],
         "destinations": {name: asdict(one) for name, one in engine.outputs.status().items()},
         "trainer": engine.trainer.status(),
-        "coaching": engine.coaching,
+        "coaching": engine.teaching.coaching,
         "latency": {
             name: {field: round(value, 3) for field, value in asdict(one).items()}
             for name, one in engine.latencies.summary().items()

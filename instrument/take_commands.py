@@ -113,7 +113,7 @@ class TakeCommands(CommandBase):
                 self.fail(call, str(error))
                 return
             if done.result() is not None:
-                engine.note_change()
+                engine.teaching.note_change()
             self._rehearsed(call)
 
         engine.after(engine.recorder.edit(lambda store: store.mean_nothing(take, bool(nothing_meant))), finish)
@@ -132,7 +132,7 @@ class TakeCommands(CommandBase):
                 log.info("%s: %s", name, told["text"])
             self.done(call, json.dumps(found))
 
-        engine.train((), answer, is_run_after=False)
+        engine.teaching.train((), answer, is_run_after=False)
         return LATER
 
     def rehearse_forget(self) -> Answer:

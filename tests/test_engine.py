@@ -64,7 +64,7 @@ def test_listing_takes_changes_nothing_and_trains_nothing(instrument: Playing) -
     instrument.ask("train")
     model = instrument.status()["outputs"][0]["model"]
     instrument.takes()
-    assert not instrument.engine._is_stale
+    assert not instrument.engine.teaching._is_stale
     assert instrument.status()["outputs"][0]["model"] == model
 
 
