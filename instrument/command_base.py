@@ -131,8 +131,8 @@ class CommandBase:
         mask.add(name) if is_on else mask.discard(name)
 
     def _enable_running(self, output: Output, is_on: bool) -> None:
-        enabled = self._engine.predictor.enabled
-        enabled.add(output.name) if is_on else enabled.discard(output.name)
+        enabled = frozenset(self._engine.predictor.enabled)
+        self._engine.enable_outputs(enabled | {output.name} if is_on else enabled - {output.name})
 
     def _edit(self, change: Callable[[TakeStore], Any], answer: Callable[[Any], list[Value]] = lambda _: []) -> Later:
         """Has the takes' one writer make the change, and answers when it is on disk. Frames do not wait for it."""

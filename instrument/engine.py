@@ -177,7 +177,7 @@ class Engine:
             self._move_in(*self._prepare(wanted, self.patch, self.project), wanted)
             self._build(self.patch)
             self.desk = Desk(
-                self.patch, send=self._send, enable=self._enable_outputs, telemetry=self.telemetry, now_s=now_s
+                self.patch, send=self._send, enable=self.enable_outputs, telemetry=self.telemetry, now_s=now_s
             )
             self.pedals = Pedals(self.patch, listen=listen, telemetry=self.telemetry, now_s=now_s)
         except BaseException:
@@ -420,8 +420,11 @@ class Engine:
         self.pedals.follow(patch)
         self.telemetry.publish("changes", "patch")
 
-    def _enable_outputs(self, names: frozenset[str]) -> None:
+    def enable_outputs(self, names: frozenset[str]) -> None:
+        """Has these outputs play, and no others; what those switched off let sound ends."""
+        gone = self.predictor.enabled - names
         self.predictor.enabled = set(names)
+        self._send(self.desk.routes.let_go_of(gone))
 
     def recall_scene(self, scene: Scene, fade_s: float) -> None:
         """Goes to that scene, at once or over that time."""

@@ -131,6 +131,21 @@ class RouteMap:
         self._routes[index] = _routed(self._routes[index].route, self._patch, self._sounding)
         return tried.release() if isinstance(tried, _NoteRoute | _HitRoute) else tried.let_go()
 
+    def let_go_of(self, outputs: Collection[str]) -> list[Control]:
+        """Ends notes and movements of these outputs, which are switched off, though the patch says to hold them.
+
+        Their levels and classes do what they do without a body.
+        """
+        controls: list[Control] = []
+        for route in self._routes:
+            if route.route.output not in outputs:
+                continue
+            if isinstance(route, _NoteRoute | _MomentRoute):
+                controls += route.let_go()
+            elif isinstance(route, _HitRoute):
+                controls += route.release()
+        return controls
+
     def release_all(self) -> list[Control]:
         """What lets go of everything: note offs, and for other routes what a lost body makes them send.
 
@@ -364,9 +379,13 @@ class _NoteRoute:
             return []
         return self._on(now_s) if self._is_armed else []
 
+    def let_go(self) -> list[Control]:
+        """Ends the note, if it sounds, until the class is seen again."""
+        return self._off() if self._is_on else []
+
     def release(self) -> list[Control]:
         """Ends the note, if it sounds; silent until the class has been gone once."""
-        controls = self._off() if self._is_on else []
+        controls = self.let_go()
         self.disarm()
         return controls
 

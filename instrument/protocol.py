@@ -243,7 +243,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             optional=1,
         ),
         _row("/instrument/output/classes", "output:s class:s", "Names all the classes an output may have.", repeats=1),
-        _row("/instrument/output/enable", "output:s on:i", "Switches an output on (1) or off (0) while playing."),
+        _row(
+            "/instrument/output/enable",
+            "output:s on:i",
+            "Switches an output on (1) or off (0) while playing; what is off ends its notes and movements.",
+        ),
     ),
     "Scenes": (
         _row("/instrument/scenes", "", "The scenes, in order, and which of them plays.", done="json:s"),

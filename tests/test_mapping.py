@@ -478,6 +478,15 @@ def test_a_note_that_sounds_ends_when_its_route_goes_elsewhere_or_away() -> None
         assert routes.settle(edited, edited.routes) == [MidiSend(destination="synth", bytes=(0x82, 60, 0))]
 
 
+def test_a_note_that_is_held_for_ever_ends_when_its_output_is_switched_off() -> None:
+    routes = RouteMap(patch(note(when_lost=WhenLost(hold_s=0.0, then="hold"))))
+    assert values(play(routes, (0.0, up(1.0)), (0.1, LOST))) == [100]
+    assert routes.let_go_of({"height"}) == []
+    assert values(routes.let_go_of({"posture"})) == [0]
+    assert play(routes, (0.2, LOST), (9.0, {"height": 0.0})) == []
+    assert values(play(routes, (9.1, up(1.0)))) == [100]
+
+
 def test_a_mute_stays_with_its_route_when_another_is_removed() -> None:
     routes = RouteMap(patch(height(), controller()))
     routes.mute({1})

@@ -183,3 +183,17 @@ def test_a_patch_that_makes_no_sense_is_refused_with_what_is_allowed(text: str, 
     with pytest.raises(PatchError) as error:
         routes(text)
     assert said in str(error.value)
+
+
+def test_a_movement_under_way_ends_when_its_output_is_switched_off_though_nobody_is_seen() -> None:
+    held = "when_lost = { then = 'hold' }"
+    one = routes(
+        f"[[route]]\nfrom = 'move'\nosc = '/end'\nwhen = 'end'\n{held}",
+        f"{NOTE}when = 'begin'\nlength_s = 0\n{held}",
+    )
+    assert midi(one.update(seen(event("begin"), current="circle"), 0.0)) == ["90 3c 64"]
+    assert one.update(NOBODY, 9.0) == []
+    ended = one.let_go_of({"move"})
+    assert osc(ended) == [("/end", ("circle",))]
+    assert midi(ended) == ["80 3c 00"]
+    assert one.update(seen(event("end")), 10.0) == []  # the model says it too, once somebody is seen
