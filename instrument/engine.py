@@ -38,8 +38,9 @@ from instrument.patch_keeper import PatchKeeper
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
 from instrument.project import Project
-from instrument.recorder import NO_FRAME, Outcome, Recorder
-from instrument.server import Call, Server
+from instrument.recorder import Recorder
+from instrument.recordings import Recordings
+from instrument.server import Server
 from instrument.signals import (
     ContinuousPrediction,
     Control,
@@ -49,7 +50,7 @@ from instrument.signals import (
     Prediction,
 )
 from instrument.source import NumbersSource, PhoneLine, Source, SourceError, SourceStatus, open_source
-from instrument.takes import TakeStore, Target
+from instrument.takes import TakeStore
 from instrument.targets import first_targets, still_allowed
 from instrument.teaching import Teaching
 from instrument.telemetry import Telemetry
@@ -97,15 +98,6 @@ class EngineOptions:
     """The scene that engine played."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Awaited:
-    """A recording whose outcome has not come, and who waits for it."""
-
-    callers: list[Call] = field(default_factory=list)
-    then: list[Callable[[Outcome, bool], None]] = field(default_factory=list)
-    is_stopped: bool = False
-
-
 class Engine:
     """One playing instrument. Raises PatchError, SourceError, PortInUse or TakesError when it cannot start."""
 
@@ -143,14 +135,10 @@ class Engine:
         self.clerk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clerk")
         """Does one after the other what takes long and concerns no frame: reading and writing files."""
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
-        self._awaited: deque[_Awaited] = deque()
-        """The recordings whose outcome has not come."""
         self._frame_at_s = self._free_at_s = now_s()
         self._logged_at_s: dict[str, float] = {}
         self._wanted_source = ""
         self._source_state = ""
-        self._recording_phase = "idle"
-        self._recording_kind = "take"
         self._random = np.random.default_rng()
         self._made_learners: dict[str, Choice] = {}
 
@@ -172,6 +160,7 @@ class Engine:
             self.broadcast = Broadcast(self.telemetry, self.server, self.latencies, now_s)
             self.trainer = TrainerLink(self.server.reply, now_s)
             self.teaching = Teaching(self)
+            self.recordings = Recordings(self)
             self.recorder = self._open_recorder(self.project)
             wanted = options.source or self.patch.listen.source
             self._move_in(*self._prepare(wanted, self.patch, self.project), wanted)
@@ -317,8 +306,7 @@ class Engine:
                 then(future)
             else:
                 self._results.append((future, then))
-        for outcome in self.recorder.poll():
-            self._finish_recording(outcome)
+        self.recordings.attend()
         self.teaching.attend()
         self.trainer.attend()
         for problem in self.recorder.problems:
@@ -329,13 +317,6 @@ class Engine:
         if state.state != self._source_state:
             self._source_state = state.state
             self.telemetry.publish("source", state.state, state.detail)
-        phase = self.recorder.state.phase
-        if phase != self._recording_phase or (self.telemetry.is_wanted("recording") and phase != "idle"):
-            self._recording_phase = phase
-            recording = self.recorder.state
-            self.telemetry.publish(
-                "recording", phase.replace("counting in", "count_in"), recording.remaining_s or recording.recorded_s
-            )
 
     # What commands do: each raises ValueError (or one of its kind) with a reason, and then changes nothing
 
@@ -359,7 +340,7 @@ class Engine:
         self.desk.release()
         self._move_in(source, tracker, wanted)
         if is_other:
-            self._finish_all(self.recorder.close())
+            self.recordings.finish_all(self.recorder.close())
         self.project, self.recorder = project, recorder
         self.targets = first_targets(patch)
         self.at_random = set()
@@ -491,54 +472,6 @@ class Engine:
         self.set_running(False)
         self.outputs.panic()
 
-    def start_recording(
-        self,
-        targets: dict[str, Target],
-        *,
-        count_in_s: float = 0.0,
-        length_s: float | None = None,
-        kind: str = "take",
-        then: Callable[[Outcome, bool], None] | None = None,
-    ) -> None:
-        """Records; the outcome is answered through `finish_recording`. `then` gets it, and whether it was stopped."""
-        if self.recording_kind is not None:
-            log.info("the %s under way ends, as another recording begins", self.recording_kind)
-            self.finish_recording(None)
-        self.targets = self.targets | targets
-        self._recording_kind = kind
-        self.recorder.start(
-            targets,
-            source=self.source.status().name,
-            parts=self._parts(),
-            kind=kind,
-            number_count=self.patch.listen.inputs if self.patch.listen.is_numbers else 0,
-            count_in_s=count_in_s,
-            length_s=length_s,
-        )
-        self._awaited.append(_Awaited(then=[then] if then else []))
-
-    @property
-    def recording_kind(self) -> str | None:
-        """What kind of take is being recorded, if one is."""
-        return None if self.recorder.state.phase == "idle" else self._recording_kind
-
-    def finish_recording(self, caller: Call | None, then: Callable[[Outcome, bool], None] | None = None) -> bool:
-        """Ends the recording; `caller` gets the answer, and `then` what came of it, once the take is on disk.
-
-        Whether there was one.
-        """
-        if not self.recorder.stop():
-            return False
-        self._awaited[-1].is_stopped = True
-        self._awaited[-1].then += [then] if then else []
-        if caller is not None:
-            self.expect_outcome(caller)
-        return True
-
-    def expect_outcome(self, caller: Call) -> None:
-        """Answers `caller` when the newest recording has ended."""
-        self._awaited[-1].callers.append(caller)
-
     def after(self, future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
         """Calls `then` in the engine's thread once the future is done."""
         self._results.append((future, then))
@@ -585,7 +518,7 @@ class Engine:
         self.outputs.panic()
         self.clerk.shutdown(wait=False, cancel_futures=True)
         self.source.close()
-        self._finish_all(self.recorder.close())
+        self.recordings.finish_all(self.recorder.close())
         self.outputs.close()
         self.tracker.close()
         self.broadcast.close()
@@ -688,16 +621,6 @@ class Engine:
             counts = [take.number_count for take in store.takes() if take.number_count]
         return counts[-1] if counts else 0
 
-    def _parts(self) -> tuple[str, ...]:
-        if self.patch.listen.is_numbers:
-            return ("numbers",)
-        parts: tuple[str, ...] = ()
-        if "pose" in self.patch.listen.track:
-            parts += ("pose", "pose_world")
-        if "hands" in self.patch.listen.track:
-            parts += ("left_hand", "right_hand")
-        return parts
-
     # What arrives
 
     def _take_numbers(self, values: FloatArray) -> None:
@@ -742,42 +665,6 @@ class Engine:
         """What is wrong with the numbers that come now, in words; empty where nothing is."""
         came, at_s = self._misfit
         return came if self.now_s() - at_s < NEWS_S else ""
-
-    def refusal(self, outcome: Outcome) -> str:
-        """Why nothing was recorded, in words."""
-        if outcome.refused == NO_FRAME and (came := self.misfit):
-            return f"{NO_FRAME} that fits: {came}"
-        return outcome.refused or NO_FRAME
-
-    def _finish_recording(self, outcome: Outcome) -> None:
-        awaited = self._awaited.popleft() if self._awaited else _Awaited()
-        self._answer_outcome(outcome, awaited.callers)
-        for then in awaited.then:
-            then(outcome, awaited.is_stopped)
-
-    def _answer_outcome(self, outcome: Outcome, callers: Sequence[Call]) -> None:
-        take = outcome.take
-        if outcome.lost_frames:
-            log.warning("%d frames of the take are lost: the disk took none for too long", outcome.lost_frames)
-        if outcome.refused is not None or take is None:
-            reason = self.refusal(outcome)
-            log.warning("the take was refused: %s", reason)
-            for caller in callers:
-                self.commands.fail(caller, reason)
-            return
-        log.info("%s %d: %d frames", take.kind, take.id, take.frame_count)
-        if take.kind == "performance":
-            self.telemetry.publish("changes", "takes")  # it teaches nothing
-        else:
-            self.teaching.note_change()
-        for caller in callers:
-            self.commands.done(caller, take.id, take.frame_count)
-
-    def _finish_all(self, outcomes: list[Outcome]) -> None:
-        for awaited in self._awaited:
-            awaited.is_stopped = True
-        for outcome in outcomes:
-            self._finish_recording(outcome)
 
     def _send(self, controls: Sequence[Control]) -> None:
         """Sends them, and tells whoever follows what is sent."""

@@ -58,6 +58,15 @@ class Listen:
         """Whether this patch learns from numbers over OSC instead of a body."""
         return self.source == "osc"
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What takes of it hold in each frame."""
+        if self.is_numbers:
+            return ("numbers",)
+        pose = ("pose", "pose_world") if "pose" in self.track else ()
+        hands = ("left_hand", "right_hand") if "hands" in self.track else ()
+        return pose + hands
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoothing:

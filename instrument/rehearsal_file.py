@@ -59,13 +59,10 @@ def _tracked(path: Path, patch: Patch) -> WholeTake:
         capture.release()
     if not found:
         raise RehearsalError(f"{path}: not a video that OpenCV can read, nor {', '.join(_TAKES)}")
-    parts = (("pose", "pose_world") if "pose" in track else ()) + (
-        ("left_hand", "right_hand") if "hands" in track else ()
-    )
     return WholeTake(
         kind="rehearsal",
         created_at=utc_now(),
         source=path.name,
         targets={},
-        landmarks=landmark_sequence(found, parts),
+        landmarks=landmark_sequence(found, patch.listen.parts),
     )

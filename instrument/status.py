@@ -35,7 +35,7 @@ def status_of(engine: "Engine") -> dict[str, Any]:
         },
         "recording": {
             "state": recording.phase,
-            "kind": engine.recording_kind,
+            "kind": engine.recordings.kind,
             "frames": recording.frame_count,
             "seconds": recording.recorded_s,
         },

@@ -24,19 +24,19 @@ class TakeCommands(CommandBase):
 
     def record(self, *pairs: Value) -> Answer:
         targets = self._targets(pairs)
-        self._engine.start_recording(targets)
+        self._engine.recordings.start(targets)
         return [", ".join(f"{name} {target}" for name, target in targets.items())]
 
     def record_timed(self, count_in_s: float, length_s: float, *pairs: Value) -> Answer:
         if not 0 <= count_in_s <= 3600 or not 0 <= length_s <= 24 * 3600:
             raise ValueError(f"count-in {count_in_s:g} s, length {length_s:g} s; allowed: 0..3600 s and 0..86400 s")
-        self._engine.start_recording(self._targets(pairs), count_in_s=count_in_s, length_s=length_s or None)
+        self._engine.recordings.start(self._targets(pairs), count_in_s=count_in_s, length_s=length_s or None)
         assert self._call is not None
-        self._engine.expect_outcome(self._call)
+        self._engine.recordings.answer(self._call)
         return LATER
 
     def record_toggle(self, *pairs: Value) -> Answer:
-        if self._engine.finish_recording(None):
+        if self._engine.recordings.stop(None):
             return [0]
         self.record(*pairs)
         return [1]
@@ -57,15 +57,15 @@ class TakeCommands(CommandBase):
                 elif kept:
                     self.done(call, len(kept))
                 else:
-                    self.fail(call, engine.refusal(outcome))
+                    self.fail(call, engine.recordings.refusal(outcome))
 
-            engine.start_recording(targets, count_in_s=count_in_s, length_s=length_s, then=finished)
+            engine.recordings.start(targets, count_in_s=count_in_s, length_s=length_s, then=finished)
 
         record(times)
         return LATER
 
     def record_stop(self) -> Answer:
-        if not self._engine.finish_recording(self._call):
+        if not self._engine.recordings.stop(self._call):
             raise ValueError("nothing is being recorded")
         return LATER
 
@@ -89,20 +89,20 @@ class TakeCommands(CommandBase):
         return [", ".join(f"{name} {value:g}" for name, value in values.items())]
 
     def performance_record(self) -> Answer:
-        self._engine.start_recording({}, kind="performance")
+        self._engine.recordings.start({}, kind="performance")
         return None
 
     def rehearse(self) -> Answer:
-        if self._engine.recording_kind == "rehearsal":
+        if self._engine.recordings.kind == "rehearsal":
             raise ValueError("a rehearsal is being recorded already; `rehearse stop` ends it")
-        self._engine.start_recording({}, kind="rehearsal")
+        self._engine.recordings.start({}, kind="rehearsal")
         return None
 
     def rehearse_stop(self) -> Answer:
         engine, call = self._engine, self._call
-        if engine.recording_kind != "rehearsal":
+        if engine.recordings.kind != "rehearsal":
             raise ValueError("no rehearsal is being recorded")
-        engine.finish_recording(None)
+        engine.recordings.stop(None)
         return self._rehearsed(call)
 
     def rehearse_use(self, take: int, nothing_meant: int) -> Answer:
@@ -232,7 +232,7 @@ class TakeCommands(CommandBase):
             else:
                 self._undo()
 
-        return LATER if self._engine.finish_recording(None, dropped) else self._undo()
+        return LATER if self._engine.recordings.stop(None, dropped) else self._undo()
 
     def _undo(self) -> Answer:
         return self._edit(lambda store: store.undo(), lambda what: [what or "nothing to undo"])

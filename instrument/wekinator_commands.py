@@ -25,27 +25,27 @@ class WekinatorCommands(CommandBase):
 
     def control_startRecording(self) -> Answer:
         self._engine.set_running(False)
-        self._engine.start_recording(self._targets(()))
+        self._engine.recordings.start(self._targets(()))
         return None
 
     def control_stopRecording(self) -> Answer:
-        self._engine.finish_recording(None)
+        self._engine.recordings.stop(None)
         return None
 
     def control_startDtwRecording(self, gesture: int) -> Answer:
         for output in self._engine.patch.outputs:
             if output.kind == "trigger" and (target := wekinator_target(output, gesture)) is not None:
                 self._engine.set_running(False)
-                self._engine.start_recording({output.name: target})
+                self._engine.recordings.start({output.name: target})
                 return None
         raise ValueError(f"gesture {gesture}: this project has no trigger output with so many movements")
 
     def control_stopDtwRecording(self) -> Answer:
-        self._engine.finish_recording(None)
+        self._engine.recordings.stop(None)
         return None
 
     def control_train(self) -> Answer:
-        self._engine.finish_recording(None)
+        self._engine.recordings.stop(None)
         self._train([], is_run_after=False)
         return None
 
@@ -54,7 +54,7 @@ class WekinatorCommands(CommandBase):
         return None
 
     def control_startRunning(self) -> Answer:
-        self._engine.finish_recording(None)
+        self._engine.recordings.stop(None)
         if all(one.model_id is None for one in self._engine.predictor.status()):
             raise ValueError("nothing is trained yet")  # nor does Wekinator run then
         self._engine.set_running(True)
