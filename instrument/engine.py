@@ -33,7 +33,7 @@ from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
 from instrument.patch import Listen, Patch, PatchError, Scene
-from instrument.patch_file import read_patch
+from instrument.patch_file import playable_patch, read_patch
 from instrument.patch_keeper import PatchKeeper
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
@@ -527,7 +527,10 @@ class Engine:
     # Building rooms
 
     def _read_patch(self, project: Project) -> Patch:
-        return read_patch(project.patch_file).sending_to(self.options.out)
+        patch, _, problem = playable_patch(project.patch_file)
+        if problem:
+            log.error("patch.toml cannot be played; the one that played before it does: %s", problem)
+        return patch.sending_to(self.options.out)
 
     def _prepare(self, wanted: str, patch: Patch, project: Project) -> tuple[Source, Tracker]:
         """Source and tracker for that patch: those there are, where they serve, else new ones.

@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,48 @@ def read_patch(path: Path) -> Patch:
 
     Raises PatchError with file, line, what came and what is allowed.
     """
+    return parse_patch(patch_text(path), path)
+
+
+def patch_text(path: Path) -> str:
+    """What that file says, unchecked.
+
+    Raises PatchError where it says nothing, or is no text.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise PatchError(f"{path}: no such patch; make a project with `instrument new NAME --from PATCH`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PatchError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    return parse_patch(text, path)
+    except OSError as error:
+        raise PatchError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise PatchError(f"{path}, line {line}: not UTF-8; save it as text in UTF-8") from None
+    if not text.strip():
+        raise PatchError(f"{path}: empty; a patch has at least one [[output]]")
+    return text
+
+
+def playable_patch(path: Path) -> tuple[Patch, str, str]:
+    """The patch to be played, its text, and what is wrong with that file where it is not the file's.
+
+    It is the one in `played_file` then: the one that played when the file became wrong. Raises PatchError without it.
+    """
+    try:
+        text = patch_text(path)
+        return parse_patch(text, path), text, ""
+    except PatchError as error:
+        with suppress(PatchError):
+            text = patch_text(played_file(path))
+            return parse_patch(text, path), text, str(error)
+        raise
+
+
+def played_file(path: Path) -> Path:
+    """Where the patch that plays lies for as long as the one in `path` cannot be played."""
+    return path.with_suffix(".played.toml")
 
 
 def parse_patch(text: str, path: Path) -> Patch:

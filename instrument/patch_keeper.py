@@ -1,17 +1,19 @@
 """The patch that plays, as it stands on disk: edits, what undoes them, and what an editor saves.
 
-A patch that is wrong changes nothing, neither what plays nor the file.
+A patch that is wrong changes nothing, neither what plays nor the file. While what an editor saved is wrong, what
+plays lies beside it, for an engine that is started again.
 """
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from instrument.assets import AssetError
 from instrument.clock import Clock
 from instrument.patch import Patch
 from instrument.patch_edit import LastRead, TomlValue, set_values
-from instrument.patch_file import parse_patch
+from instrument.patch_file import parse_patch, patch_text, playable_patch, played_file
 from instrument.takes_file import TakesError
 
 log = logging.getLogger(__name__)
@@ -39,20 +41,23 @@ class PatchKeeper:
         self.open(file)
 
     def open(self, file: Path) -> None:
-        """Keeps the patch in that file, which plays already, and knows of no edit of it."""
+        """Keeps the patch in that file, which plays already, and knows of no edit of it.
+
+        Raises PatchError, as `playable_patch`.
+        """
         self._file = file
-        self._played = self.text()
+        _, self._played, problem = playable_patch(file)
         self._undone: list[str] = []
         self._redone: list[str] = []
         self._last_edit: tuple[str, float] = ("", 0.0)
         self._last_read = LastRead()
         self._seen: tuple[int, int] | None = None
         self._edited: tuple[int, int] | None = None
-        self._note_file()
+        self._note_file(problem)
 
     def text(self) -> str:
-        """What is on disk now."""
-        return self._file.read_text(encoding="utf-8")
+        """What is on disk now. Raises PatchError where that is no text."""
+        return patch_text(self._file)
 
     def with_values(self, pairs: Iterable[tuple[str, TomlValue]]) -> str:
         """What is on disk with those values set, as `set_values` does it; nothing is written."""
@@ -76,7 +81,13 @@ class PatchKeeper:
         self._note_edit(before, "")
 
     def undo(self) -> None:
-        """Plays the patch as it was before the last edit. Raises ValueError where there is none."""
+        """Plays the patch as it was before the last edit; one that was never played is put back to what plays.
+
+        Raises ValueError where there is none.
+        """
+        if self.problem:
+            self._write(self._played)
+            return
         self._go_back(self._undone, self._redone, "undo")
 
     def redo(self) -> None:
@@ -118,7 +129,7 @@ class PatchKeeper:
     def _go_back(self, texts: list[str], others: list[str], word: str) -> None:
         if not texts:
             raise ValueError(f"nothing of the patch to {word}")
-        now = self.text()
+        now = self._played
         self._write(texts[-1])
         texts.pop()
         others.append(now)
@@ -127,7 +138,7 @@ class PatchKeeper:
         patch = parse_patch(text, self._file)
         draft = self._file.with_suffix(".toml.new")
         try:
-            draft.write_text(text, encoding="utf-8")
+            _write_down(draft, text)
             self._play(patch)
             draft.replace(self._file)
         finally:
@@ -135,9 +146,9 @@ class PatchKeeper:
         self._played = text
         self._note_file()
 
-    def _note_file(self) -> None:
+    def _note_file(self, problem: str = "") -> None:
         self._seen = self._stamp()
-        self._say("")
+        self._say(problem)
 
     def _stamp(self) -> tuple[int, int] | None:
         """What differs after every edit; None where there is no patch."""
@@ -148,6 +159,19 @@ class PatchKeeper:
         return found.st_mtime_ns, found.st_size
 
     def _say(self, problem: str) -> None:
+        with suppress(OSError):
+            if not problem:
+                played_file(self._file).unlink(missing_ok=True)
+            elif not self.problem:
+                played_file(self._file).write_text(self._played, encoding="utf-8")
         if problem != self.problem:
             self.problem = problem
             self._on_change()
+
+
+def _write_down(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{file.parent}: the patch cannot be written ({reason}), so nothing was changed") from None

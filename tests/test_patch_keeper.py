@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from instrument.patch import Patch, PatchError
+from instrument.patch_file import playable_patch
 from instrument.patch_keeper import LOOK_EVERY_S, ONE_EDIT_S, PatchKeeper
 from instrument.source import SourceError
 
@@ -108,6 +109,56 @@ def test_a_patch_saved_wrong_is_said_until_it_is_right_again(playing: Playing, f
     assert playing.keeper.problem == ""
     assert [bool(one) for one in playing.told] == [True, False]
     assert playing.betas == []
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [(b"", "empty; a patch has at least one"), (TEXT.encode() + b"# gr\xf6\xdfe", "line 4: not UTF-8; save it as")],
+)
+def test_a_file_that_is_no_patch_at_all_is_refused_like_any_other_mistake(
+    playing: Playing, file: Path, saved: bytes, said: str
+) -> None:
+    file.write_bytes(saved)
+    playing.attend()
+    playing.attend()
+    assert said in playing.keeper.problem
+    assert playing.betas == []
+
+
+def test_while_the_file_is_wrong_what_plays_lies_beside_it_for_an_engine_that_starts_again(
+    playing: Playing, file: Path
+) -> None:
+    playing.set_beta(2.5)
+    saved_by_an_editor(file, "[[route")
+    playing.attend()
+    playing.attend()
+    patch, text, problem = playable_patch(file)
+    assert (patch.smoothing.beta, text) == (2.5, TEXT.replace("1.0", "2.5"))
+    assert "not valid TOML" in problem
+    again = PatchKeeper(file, play=playing.play, on_change=playing.tell, now_s=lambda: playing.now_s)
+    assert "not valid TOML" in again.problem
+    assert file.read_text() == "[[route"
+    again.change(TEXT)
+    assert again.problem == ""
+    assert [one.name for one in file.parent.iterdir()] == ["patch.toml"]
+
+
+def test_undo_puts_back_what_plays_where_a_mistake_was_saved(playing: Playing, file: Path) -> None:
+    playing.set_beta(2.5)
+    saved_by_an_editor(file, "[[route")
+    playing.attend()
+    playing.attend()
+    playing.keeper.undo()
+    assert file.read_text() == TEXT.replace("1.0", "2.5")
+    assert playing.keeper.problem == ""
+    playing.keeper.undo()
+    assert file.read_text() == TEXT
+
+
+def test_without_a_patch_that_played_a_wrong_one_is_refused(file: Path) -> None:
+    file.write_text("[[route")
+    with pytest.raises(PatchError, match="not valid TOML"):
+        playable_patch(file)
 
 
 def test_a_patch_that_is_gone_is_said_and_plays_on(playing: Playing, file: Path) -> None:
