@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from instrument import osc
 from instrument.protocol import DEFAULT_PORT, Value
 
+REMOTE = "/instrument/remote"
+"""Answered under the address of the command that it passes on."""
+
 
 class CommandFailed(RuntimeError):
     """The instrument answered `/fail`; the text is its reason."""
@@ -47,8 +50,9 @@ class Client:
         Raises CommandFailed with the reason, or NoAnswer.
         """
         self.send(address, *arguments)
+        answered = {address, *arguments[:1]} if address == REMOTE else {address}
         for answer, values in self.messages(timeout_s):
-            if answer in ("/done", "/fail") and values and values[0] == address:
+            if answer in ("/done", "/fail") and values and values[0] in answered:
                 if answer == "/fail":
                     raise CommandFailed(str(values[1]) if len(values) > 1 else "no reason given")
                 return values[1:]

@@ -52,6 +52,7 @@ class Commands(PatchCommands, TakeCommands, WekinatorCommands):
         return None
 
     def quit(self) -> Answer:
+        self._must_be_local()
         self._engine.is_quitting = True
         return None
 

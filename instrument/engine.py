@@ -300,6 +300,7 @@ class Engine:
         self.desk.attend()
         self.commands.step(self.pedals.attend())
         self.patch_keeper.attend()
+        self.server.attend()
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
             if future.done():

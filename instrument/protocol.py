@@ -157,12 +157,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row("/instrument/run/toggle", "", "Starts playing, or stops it; for a pedal.", done="on:i"),
         _row("/instrument/panic", "", "Silence: ends every note and stops playing until `run 1`."),
         _row("/instrument/latency/reset", "", "Forgets the latencies measured so far and measures afresh."),
-        _row("/instrument/quit", "", "Ends every note, then the program."),
+        _row("/instrument/quit", "", "Ends every note, then the program. Only programs on this computer may ask."),
         _row(
             "/instrument/remote",
             "command:s argument:v",
-            "Does that command as if another computer had asked, and answers under its address: for programs that pass "
-            "on what others send. What only programs on this computer may ask for is refused.",
+            "Does that command (its whole address) as if another computer had asked, and answers under that address: "
+            "for programs that pass on what others send. What only programs on this computer may ask for is refused.",
             optional=1,
             repeats=1,
         ),

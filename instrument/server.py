@@ -69,6 +69,8 @@ class Server:
         self._now_s = now_s
         self._logged_at_s = -LOG_EVERY_S
         self._unlogged: Counter[str] = Counter()
+        self._last_drop = ""
+        self._dropping = threading.Lock()
         self._is_closing = False
         self._thread = threading.Thread(target=self._receive, name="osc server", daemon=True)
 
@@ -154,15 +156,24 @@ class Server:
         self.calls.append(call)
         self._on_call()
 
+    def attend(self) -> None:
+        """Logs what was dropped, once a second at most; for the engine's thread, now and then."""
+        if not self._unlogged:
+            return
+        with self._dropping:
+            now_s = self._now_s()
+            if now_s - self._logged_at_s >= LOG_EVERY_S:
+                counts = ", ".join(f"{count} {name}" for name, count in self._unlogged.items())
+                log.warning("dropped %s (%s since the last such line)", self._last_drop, counts)
+                self._unlogged.clear()
+                self._logged_at_s = now_s
+
     def _drop(self, kind: str, reason: str, sender: Address) -> None:
-        self.dropped[kind] += 1
-        self._unlogged[kind] += 1
-        now_s = self._now_s()
-        if now_s - self._logged_at_s >= LOG_EVERY_S:
-            counts = ", ".join(f"{count} {name}" for name, count in self._unlogged.items())
-            log.warning("dropped from %s:%d: %s (%s since the last such line)", *sender[:2], reason, counts)
-            self._unlogged.clear()
-            self._logged_at_s = now_s
+        with self._dropping:
+            self.dropped[kind] += 1
+            self._unlogged[kind] += 1
+            self._last_drop = f"from {sender[0]}:{sender[1]}: {reason}"
+        self.attend()
 
 
 def check_port(host: str, port: int) -> None:

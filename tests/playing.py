@@ -12,7 +12,7 @@ from typing import Any
 from clients import PATIENCE_S, RecordingMidi, wait_until
 
 from instrument import osc
-from instrument.client import Client, CommandFailed, NoAnswer
+from instrument.client import Client
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
 from instrument.trainer import Trainer, draw_project, study_project
@@ -75,13 +75,7 @@ class Playing:
 
     def ask_remotely(self, address: str, *arguments: Value) -> list[Value]:
         """Asks as if from another computer."""
-        self.client.send("/instrument/remote", f"/instrument/{address}", *arguments)
-        for answer, (command, *values) in self.client.messages(PATIENCE_S):
-            if command == f"/instrument/{address}":
-                if answer == "/fail":
-                    raise CommandFailed(str(values[0]))
-                return values
-        raise NoAnswer(address)
+        return self.ask("remote", f"/instrument/{address}", *arguments)
 
     def status(self) -> dict[str, Any]:
         return json.loads(str(self.ask("status")[0]))

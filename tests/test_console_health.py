@@ -24,6 +24,12 @@ def shown(program: Program) -> dict[str, Any]:
     return found | {"rows": [dict(zip(found["keys"], row, strict=True)) for row in found["rows"]]}
 
 
+def test_takes_are_given_to_programs_while_no_page_is_open(program: Program) -> None:
+    wait_until(program.answers, "the engine to answer")
+    assert json.loads(get(program, "/takes/1/strip"))
+    assert json.loads(get(program, "/takes/1/frames?to_s=1"))
+
+
 def test_rows_come_while_nobody_looks_and_the_page_shows_them(browser: "Browser", program: Program) -> None:
     wait_until(lambda: len(shown(program)["rows"]) >= 2, "two rows", timeout_s=40)
     newest = shown(program)["rows"][-1]

@@ -746,6 +746,7 @@ def test_another_computer_chooses_no_source_and_no_file_outside_the_project(
         ("model/save", "side", outside),
         ("model/load", "side", outside),
         ("project/open", outside),
+        ("quit",),
     ):
         with pytest.raises(CommandFailed, match=r"only programs on this computer|outside the project"):
             instrument.ask_remotely(*command)

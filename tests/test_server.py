@@ -168,8 +168,15 @@ def test_what_is_dropped_is_logged_once_a_second_with_what_was_not_logged(
         served.socket.send(b"nonsense")
         served.settle()
         served.settle()
-    assert len(caplog.messages) == 2
-    assert "50 malformed, 1 unknown since" in caplog.messages[1]
+        assert len(caplog.messages) == 2
+        assert "50 malformed, 1 unknown since" in caplog.messages[1]
+        served.server.attend()
+        assert len(caplog.messages) == 2
+        served.clock_s += 1.0  # and nothing more comes
+        served.server.attend()
+        served.server.attend()
+    assert len(caplog.messages) == 3
+    assert "2 unknown since" in caplog.messages[2]
 
 
 def test_a_long_address_from_a_stranger_is_neither_logged_nor_echoed_in_full(

@@ -116,15 +116,18 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
                 return _refused(499, "")
         return JSONResponse({"name": made.name, "path": str(made)})
 
-    def project_folder() -> Path:
-        if "status" not in hub.state:
-            raise TakesError("the engine has not said yet which project it plays; ask again in a second")
-        return Path(hub.state["status"]["project"])
+    async def project_folder() -> Path:
+        try:
+            return Path((await hub.status())["project"])
+        except (NoAnswer, CommandFailed) as error:
+            raise TakesError(
+                f"the engine does not say which project it plays ({error}); ask again in a second"
+            ) from None
 
     @app.get("/takes/{take}/strip")
     async def strip(take: TakeNumber, frames: int = STRIP_FRAMES) -> JSONResponse:
         try:
-            found = await asyncio.to_thread(take_strip, project_folder(), take, max(frames, 1))
+            found = await asyncio.to_thread(take_strip, await project_folder(), take, max(frames, 1))
         except (TakesError, OSError) as error:
             return _refused(404, str(error))
         return JSONResponse(found)
@@ -132,7 +135,7 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     @app.get("/takes/{take}/frames")
     async def stretch(take: TakeNumber, from_s: float = 0.0, to_s: float = 20.0) -> JSONResponse:
         try:
-            found = await asyncio.to_thread(take_frames, project_folder(), take, from_s, to_s)
+            found = await asyncio.to_thread(take_frames, await project_folder(), take, from_s, to_s)
         except (TakesError, OSError) as error:
             return _refused(404, str(error))
         return JSONResponse(found)
@@ -142,7 +145,11 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     @app.get("/takes/{take}/along")
     async def along(take: TakeNumber, request: Request) -> JSONResponse:
         is_left = threading.Event()
-        work = asyncio.create_task(asyncio.to_thread(lambda: run_throughs.of(project_folder(), take, is_left.is_set)))
+        try:
+            folder = await project_folder()
+        except TakesError as error:
+            return _refused(404, str(error))
+        work = asyncio.create_task(asyncio.to_thread(lambda: run_throughs.of(folder, take, is_left.is_set)))
         while not work.done():
             await asyncio.wait({work}, timeout=0.25)
             if await request.is_disconnected():
@@ -157,7 +164,7 @@ def console_app(hub: Hub, pages: Sequence[Page], *, secret: str = "", door: Door
     @app.get("/takes/{take}/blame")
     async def blamed(take: TakeNumber, output: str, at_s: float = 0.0) -> JSONResponse:
         try:
-            found = await asyncio.to_thread(blame, Project(project_folder()), take, at_s, output)
+            found = await asyncio.to_thread(blame, Project(await project_folder()), take, at_s, output)
         except KeyError as error:
             return _refused(422, str(error.args[0]))
         except (PatchError, TakesError, ModelError, TrainingError, OSError) as error:

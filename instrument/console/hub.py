@@ -47,6 +47,7 @@ BETWEEN_FRAMES_S = 0.05
 """How long what is sent waits for its frame; without a camera there is none."""
 ANSWER_S = 24 * 3600.0
 """A command such as a timed recording may take as long as it likes."""
+STATUS_ANSWER_S = 2.0
 ASKED_ANEW = {
     "takes": ("takes", "status"),
     "patch": ("status", "routes", "scenes", "pedals", "takes"),
@@ -135,6 +136,16 @@ class Hub(asyncio.DatagramProtocol):
         finally:
             self._asked.discard(answer)
             transport.close()
+
+    async def status(self) -> dict[str, Any]:
+        """What the engine says of itself; while a page is open, what pages were told last.
+
+        Raises NoAnswer and CommandFailed.
+        """
+        if self._viewers and "status" in self.state:
+            return dict(self.state["status"])
+        answer = await self.ask("/instrument/status", timeout_s=STATUS_ANSWER_S)
+        return dict(json.loads(str(answer[0])))
 
     # The engine
 
