@@ -63,6 +63,7 @@ IDLE_S = 0.05
 """How often the loop turns when no frame comes."""
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
+ALIVE_EVERY_S = 1.0
 PANIC = "/instrument/panic"
 MISFITS = 10
 """So many messages of another count of numbers, one after the other, come from another sender."""
@@ -115,10 +116,11 @@ class Engine:
         midi: Midi,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
         listen: Callable[[list[str]], None] = lambda _: None,
+        say_alive: Callable[[], None] = lambda: None,
         now_s: clock.Clock = clock.now_s,
     ) -> None:
         """`report` is told what the next engine needs to go on where this one was killed, `listen` which MIDI inputs
-        are to be heard; what they bring comes back as commands."""
+        are to be heard; what they bring comes back as commands. `say_alive` is called about once a second."""
         self.options = options
         self.now_s = now_s
         self.started_at_s = now_s()
@@ -131,6 +133,8 @@ class Engine:
         """Whether the source has played to its end, with `is_once`."""
         self._midi = midi
         self._report = report
+        self._say_alive = say_alive
+        self._said_alive_at_s = -math.inf
         self._bell = threading.Event()
         self.clerk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clerk")
         """Does one after the other what takes long and concerns no frame: reading and writing files."""
@@ -297,6 +301,9 @@ class Engine:
 
     def _attend(self) -> None:
         """Looks after what goes on by itself, and what other threads and processes have finished."""
+        if self.now_s() - self._said_alive_at_s >= ALIVE_EVERY_S:
+            self._said_alive_at_s = self.now_s()
+            self._say_alive()
         self.desk.attend()
         self.commands.step(self.pedals.attend())
         self.patch_keeper.attend()

@@ -39,6 +39,8 @@ GRACE_S = 4.0
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before starting a process again that keeps dying; one that lived a while starts over at 0."""
 LIVED_S = 10.0
+FROZEN_S = 30.0
+"""An engine that has played and says nothing for so long hangs; it says every second that it does not."""
 
 
 # Ctrl-C is for the supervisor, which then ends the others in order.
@@ -94,6 +96,8 @@ class Supervisor:
         """Where the page was; a console that is started again serves it there, for pages wait for it."""
         self._is_network_told = False
         self._has_played = threading.Event()
+        self._is_engine_heard = False
+        self._engine_silent_s = 0.0
         self._secret = secrets.token_hex(32)
 
     def stop(self) -> None:
@@ -116,6 +120,7 @@ class Supervisor:
                 if engine_exit == 0 or (engine_exit == EXIT_CANNOT_START and not self.engine.restarts):
                     exit_code = engine_exit
                     break
+                self._watch_engine()
                 self.trainer.tend()
                 if self.console is not None and self._has_played.is_set():  # the engine comes first
                     self.console.tend()
@@ -132,7 +137,18 @@ class Supervisor:
             self._inputs.close()
         return exit_code
 
+    def _watch_engine(self) -> None:
+        """Kills an engine that hangs, so that it is started again; one that is still starting is waited for."""
+        if not self._is_engine_heard:
+            return
+        self._engine_silent_s += POLL_S  # what a computer slept is not counted
+        if self._engine_silent_s > FROZEN_S:
+            log.warning("the engine has said nothing for %g s; killing it", FROZEN_S)
+            self._is_engine_heard = False
+            self.engine.kill()
+
     def _start_engine(self) -> subprocess.Popen[bytes]:
+        self._is_engine_heard = False
         arguments = ["--options", json.dumps(self._options), *(["--quiet"] if self._is_quiet else [])]
         engine = self._spawn("instrument.engine_process", arguments, stdout=subprocess.PIPE)
         assert engine.stdout is not None
@@ -206,9 +222,12 @@ class Supervisor:
 
     def _hear_engine(self, line: bytes) -> None:
         """What the engine plays now, for the engine after it, and which MIDI inputs it wants heard."""
-        word, _, rest = line.partition(b" ")
+        word, _, rest = line.rstrip().partition(b" ")
+        self._engine_silent_s = 0.0
         try:
-            if word == b"session":
+            if word == b"alive":
+                self._is_engine_heard = True
+            elif word == b"session":
                 self._has_played.set()
                 self._options |= json.loads(rest)
             elif word == b"inputs":
@@ -280,6 +299,11 @@ class _Child:
             with contextlib.suppress(OSError, ValueError):
                 self._process.stdin.write(line.encode("utf-8") + b"\n")
                 self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """Ends the process as it is; `tend` starts it again."""
+        if self._process is not None:
+            self._process.kill()
 
     def end(self) -> None:
         """Asks the process to end by closing its stdin, which every system has, then insists."""

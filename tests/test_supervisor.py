@@ -235,3 +235,42 @@ def test_a_patch_broken_while_it_plays_does_not_end_the_program_when_the_engine_
     finally:
         (project / "patch.toml").write_text(patch, encoding="utf-8")
     program.wait_until_sending()
+
+
+def test_an_engine_killed_while_a_mistake_stands_in_the_patch_plays_what_played_before_it(
+    project: Path, program: Program
+) -> None:
+    patch = (project / "patch.toml").read_text(encoding="utf-8")
+    try:
+        (project / "patch.toml").write_text(patch + "[broken", encoding="utf-8")
+        wait_until(lambda: b"the one before plays on" in program.said, "the complaint")
+        engine = program.child("engine")
+        assert engine is not None
+        engine.kill()
+        wait_until(lambda: b"the one that played before it does" in program.said, "the engine to start again")
+        program.wait_until_sending()
+        assert "not valid TOML" in program.status()["patch_problem"]
+    finally:
+        (project / "patch.toml").write_text(patch, encoding="utf-8")
+    wait_until(lambda: program.status().get("patch_problem") == "", "the mended patch")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be stopped there")
+def test_an_engine_that_hangs_is_killed_and_started_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FROZEN_S", 2.5)
+    said: list[str] = []
+    options = {"folder": str(project), "in_port": free_udp_port()}
+    one = Supervisor(options, say=said.append)
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    try:
+        wait_until(lambda: one._is_engine_heard, "the engine to play")
+        first = one.engine.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        wait_until(lambda: one.engine.pid != first and one._is_engine_heard, "another engine to play")
+        assert one.engine.restarts == 1
+    finally:
+        one.stop()
+        thread.join(PATIENCE_S)
+    assert not psutil.pid_exists(first)
