@@ -3,7 +3,6 @@
 import ipaddress
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from instrument.assets import AssetError
 from instrument.models.movement_model import load_of_kind
-from instrument.models.trained import ModelError
+from instrument.models.trained import ModelError, copy_model
 from instrument.patch import Output
 from instrument.patch_edit import TomlValue
 from instrument.patch_file import parse_patch
@@ -229,9 +228,5 @@ class CommandBase:
     @staticmethod
     def _copy_model(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.resolve() == target.resolve():
-            return
-        for suffix in (".safetensors", ".json"):
-            shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix + ".new"))
-        for suffix in (".safetensors", ".json"):
-            target.with_suffix(suffix + ".new").replace(target.with_suffix(suffix))
+        if source.resolve() != target.resolve():
+            copy_model(source, target)

@@ -88,9 +88,9 @@ class Commands(PatchCommands, TakeCommands, WekinatorCommands):
             self._engine.teaching.take_coaching(json.loads(found))
         return LATER
 
-    def trainer_failed(self, job: int, reason: str) -> Answer:
+    def trainer_failed(self, job: int, reason: str, again: int = 0) -> Answer:
         if self._is_local():
-            self._engine.trainer.failed(job, reason)
+            self._engine.trainer.failed(job, reason, may_pass=bool(again))
         return LATER
 
     # Source and performer

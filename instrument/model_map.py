@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from instrument.features import feature_fingerprint, feature_names
 from instrument.models.projection import Projection
-from instrument.models.trained import Fields, ModelError, replace_file
+from instrument.models.trained import Fields, ModelError, replace_files
 from instrument.patch import Output, Patch
 from instrument.protocol import Value
 
@@ -90,7 +90,7 @@ def save_map(drawn: ModelMap, path: Path) -> None:
         {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata={"map": text}
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, content)
+    replace_files({path: content})
 
 
 def load_map(path: Path) -> ModelMap:

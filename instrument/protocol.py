@@ -552,7 +552,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "How far it is.",
         ),
         _row("/instrument/trainer/done", "job:i json:s", "New models are in place."),
-        _row("/instrument/trainer/failed", "job:i reason:s", "It could not, and why."),
+        _row(
+            "/instrument/trainer/failed",
+            "job:i reason:s again:i",
+            "It could not, and why; 1 where it may go well later just as it is.",
+            optional=1,
+        ),
         _row("/instrument/trainer/mapped", "job:i", "It has drawn what the new models see."),
         _row("/instrument/trainer/coached", "job:i json:s", "What it found out about the takes since."),
     ),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+AGAIN_AFTER_S = 20.0
+
 
 class Teaching:
     """Has one engine's trainer train, and knows what it found out about the takes."""
@@ -27,6 +29,8 @@ class Teaching:
         """Whether takes have changed since the last training of all outputs began."""
         self._is_catching_up = False
         """Whether that training, which came by itself, is under way."""
+        self._again_at_s: float | None = None
+        """When what failed is tried again, as what it met may have passed."""
         self._asked = 0
         """Trainings under way that somebody waits for; those that come by themselves wait for them."""
 
@@ -42,6 +46,8 @@ class Teaching:
 
     def attend(self) -> None:
         """Trains what has changed, once nobody waits for another training."""
+        if self._again_at_s is not None and self._engine.now_s() >= self._again_at_s:
+            self._again_at_s, self._is_stale = None, True
         if self._is_stale and not self._asked:
             self._train_always()
 
@@ -59,6 +65,7 @@ class Teaching:
         meanwhile, the engine does not play afterwards.
         """
         engine = self._engine
+        self._again_at_s = None
         self._asked += is_asked
         self.is_run_when_trained |= is_asked and is_run_after
         # What this cuts short for other outputs is done afterwards.
@@ -90,6 +97,9 @@ class Teaching:
             if reason == SUPERSEDED:
                 return
             self._is_catching_up = False
+            if summary is None and self._engine.trainer.may_pass:
+                log.warning("training: %s; it is tried again in %g s", reason, AGAIN_AFTER_S)
+                self._again_at_s = self._engine.now_s() + AGAIN_AFTER_S
             if summary is None:
                 advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
                 self.take_coaching({"training": {"is_ready": False, "advice": [advice]}})

@@ -6,7 +6,8 @@ It speaks OSC over UDP on this machine only. In come `/train` (job, project fold
 commas between, none for all), `/study` (job, project folder) and `/cancel` (job). Out to the engine,
 under `/instrument/trainer/`, go `hello` (port, process id, job in hand) once it is warm and every half second from
 then on, and for each job `progress` (job, output, step, steps, loss, score; -1 where nothing is held
-out), and in the end `done` (job, summary as JSON) or `failed` (job, reason). After `done` it goes on
+out), and in the end `done` (job, summary as JSON) or `failed` (job, reason, and 1 where it may go well
+later just as it is, as when the disk was full). After `done` it goes on
 to draw what the models see, and sends `mapped` (job), and to find out what to record next, and sends
 `coached` (job, what it found as JSON), unless another job comes first; `/study` asks for these alone,
 of models that are there already. What does not come from the engine's own socket is dropped. It ends
@@ -56,6 +57,9 @@ class _Job:
     outputs: tuple[str, ...]
     is_study: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+_Last = tuple[str, int, str] | tuple[str, int, str, int]
 
 
 class Trainer:
@@ -204,7 +208,7 @@ class Trainer:
         else:
             self._send("mapped", job.number)
 
-    def _run(self, job: _Job) -> "tuple[tuple[str, int, str], ProjectTraining | None]":
+    def _run(self, job: _Job) -> "tuple[_Last, ProjectTraining | None]":
         """The last message of that job, and what came of it."""
         if job.cancelled.is_set():
             return ("failed", job.number, "cancelled"), None
@@ -222,8 +226,10 @@ class Trainer:
             reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
             if not is_ours:  # of its own errors the engine tells the reason
                 log.warning("job %d failed", job.number, exc_info=True)
-            sendable = reason.replace("\0", "").encode(errors="replace").decode()
-            return ("failed", job.number, sendable[:MOST_REASON_CHARACTERS]), None
+            sendable = reason.replace("\0", "").encode(errors="replace").decode()[:MOST_REASON_CHARACTERS]
+            if isinstance(error, OSError):
+                return ("failed", job.number, sendable, 1), None
+            return ("failed", job.number, sendable), None
         return ("done", job.number, summary(training)), training
 
     def _report(self, job: _Job, output: str, progress: "Progress") -> None:

@@ -51,6 +51,8 @@ class TrainerLink:
         self._numbers = 0
         self._study: tuple[int, Path] | None = None
         """What is to be studied once there is a trainer."""
+        self.may_pass = False
+        """Whether what the last job that failed met may pass, as a full disk does."""
         self.is_studying = False
         """Whether what there is to say about the takes is being found out."""
         self.progress: tuple[str, int, int, float, float] | None = None
@@ -63,7 +65,7 @@ class TrainerLink:
     def train(self, folder: Path, outputs: Sequence[str], finished: Finished) -> None:
         """Trains those outputs (all, if none is named) of the project; ends a job in hand first."""
         self.cancel(SUPERSEDED)
-        self._folder = folder
+        self._folder, self.may_pass = folder, False
         self._job = _Job(
             number=self._numbers, folder=folder, outputs=tuple(outputs), finished=finished, asked_at_s=self._now_s()
         )
@@ -160,8 +162,10 @@ class TrainerLink:
         if self._job is None:
             self.cancel()
 
-    def failed(self, job: int, reason: str) -> None:
+    def failed(self, job: int, reason: str, *, may_pass: bool = False) -> None:
+        """Takes in why; `may_pass` says that the same may go well later."""
         if self._job is not None and self._job.number == job:
+            self.may_pass = may_pass
             self._finish(None, reason)
 
     def status(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ fit together is refused before memory is taken for it.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -33,6 +34,10 @@ _MOST_JSON_BYTES = 1 << 24
 _MOST_PARAMETERS = 1 << 26
 _MOST_HEADER_BYTES = 1 << 20
 _MOST_ENSEMBLE = 16
+
+
+class CannotWrite(OSError):
+    """The disk does not take a file now; later it may."""
 
 
 class ModelError(Exception):
@@ -141,8 +146,8 @@ def write_files(path: Path, tensors: dict[str, NDArray[Any]], described: Mapping
     """Writes tensors to `path` and what they mean beside it."""
     text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, safetensors.numpy.save(tensors, metadata={"model_id": described["model_id"]}))
-    replace_file(path.with_suffix(".json"), text.encode())
+    weights = safetensors.numpy.save(tensors, metadata={"model_id": described["model_id"]})
+    replace_files({path: weights, path.with_suffix(".json"): text.encode()})
 
 
 def keep_before(path: Path, before: Path, after: Mapping[str, Any]) -> None:
@@ -153,10 +158,15 @@ def keep_before(path: Path, before: Path, after: Mapping[str, Any]) -> None:
     try:
         described = read_json(path.with_suffix(".json"))
         if any(described.get(name) != value for name, value in after.items()):
-            replace_file(before, path.read_bytes())
-            replace_file(before.with_suffix(".json"), path.with_suffix(".json").read_bytes())
+            copy_model(path, before)
     except (ModelError, OSError):
         return
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copies the two files of a model, both or neither. Raises OSError."""
+    suffixes = (".safetensors", ".json")
+    replace_files({target.with_suffix(suffix): source.with_suffix(suffix).read_bytes() for suffix in suffixes})
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -253,12 +263,25 @@ def _meaning(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes the file, whole or not at all."""
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Writes these files, all of them or none.
+
+    Raises CannotWrite.
+    """
     # No fsync: a model can be trained again, and the wait would be longer than the training.
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    drafts = {path: path.with_name(path.name + ".tmp") for path in contents}
+    path = next(iter(contents))
+    try:
+        for path, content in contents.items():
+            drafts[path].write_bytes(content)
+        for path, draft in drafts.items():
+            draft.replace(path)
+    except OSError as error:
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror or error}); make room there") from None
+    finally:
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def _read(path: Path, most_bytes: int) -> bytes:

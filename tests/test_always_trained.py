@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+import pytest
 from clients import PATIENCE_S, wait_until
 from playing import NUMBERS_PATCH, Playing, playing
 
@@ -33,6 +34,22 @@ def test_every_take_and_every_edit_gives_a_new_model_without_asking(tmp_path: Pa
         third = wait_for_another(instrument, second)
         instrument.ask("undo")
         wait_for_another(instrument, third)
+
+
+def test_a_model_that_could_not_be_written_is_trained_again_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instrument.teaching.AGAIN_AFTER_S", 0.5)
+    with playing(tmp_path / "project") as instrument:
+        instrument.teach_sides()
+        first = wait_for_another(instrument, None)
+        in_the_way = tmp_path / "project" / "models" / "side.safetensors.tmp"
+        in_the_way.mkdir()
+        instrument.record_numbers([(0.3 + 0.01 * n, 0.3) for n in range(12)], "side", "left")
+        wait_until(lambda: "cannot be written" in str(instrument.status()["coaching"]), "the complaint")
+        assert model_of(instrument) == first
+        in_the_way.rmdir()
+        wait_for_another(instrument, first)
 
 
 def test_what_plays_although_its_takes_are_gone_is_said(tmp_path: Path) -> None:

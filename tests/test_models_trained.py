@@ -14,7 +14,7 @@ import safetensors.numpy
 from instrument.kernels.packing import PackedNetwork
 from instrument.models.familiarity import Density, Familiarity
 from instrument.models.quantize import round_to_nearest
-from instrument.models.trained import ModelError, TrainedModel, load_model, save_model
+from instrument.models.trained import CannotWrite, ModelError, TrainedModel, load_model, save_model
 
 NETWORK = PackedNetwork(
     shift=np.arange(3, dtype=np.float32),
@@ -85,6 +85,17 @@ def test_saving_twice_gives_the_same_bytes(path: Path) -> None:
 
 def test_saving_leaves_nothing_else_behind(path: Path) -> None:
     assert sorted(file.name for file in path.parent.iterdir()) == ["pose.json", "pose.safetensors"]
+
+
+def test_both_files_are_written_or_none(path: Path) -> None:
+    save_model(MODEL, path)
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    in_the_way = path.with_name(path.stem + ".json.tmp")
+    in_the_way.mkdir()
+    with pytest.raises(CannotWrite, match=r"json: cannot be written .*make room"):
+        save_model(replace(MODEL, seed=MODEL.seed + 1), path)
+    in_the_way.rmdir()
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 def test_both_files_name_the_model(path: Path) -> None:
