@@ -18,6 +18,7 @@ from instrument.protocol import DEFAULT_PORT
 from instrument.words import counted
 
 if TYPE_CHECKING:
+    from instrument.client import Client
     from instrument.takes import WholeTake
 
 app = typer.Typer(
@@ -244,7 +245,7 @@ def patches() -> None:
 @app.command(context_settings={"ignore_unknown_options": True})
 def send(
     address: Annotated[
-        str, typer.Argument(metavar="ADDRESS", help="Such as /instrument/train; all are in docs/protocol.md.")
+        str, typer.Argument(metavar="ADDRESS", help="Such as /instrument/train, or train; all are in docs/protocol.md.")
     ],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Such as posture up.")] = None,
     port: PortOption = DEFAULT_PORT,
@@ -256,7 +257,7 @@ def send(
     from instrument.report import answer_text
 
     try:
-        command, values = typed_command(address, arguments or [])
+        command, values = typed_command([address, *(arguments or [])])
     except ValueError as error:
         _fail(error, WRONG_WORDS)
     with Client(port=port) as client:
@@ -268,8 +269,19 @@ def send(
         except CommandFailed as error:
             _fail(error)
         except NoAnswer as error:
-            _fail(error, NO_ANSWER)
+            _fail("; ".join([str(error), *_problems(client)]), NO_ANSWER)
     typer.echo(answer_text(command.address, answer))
+
+
+def _problems(client: "Client") -> list[str]:
+    """What keeps an instrument from answering, as far as it says so."""
+    from instrument.client import CommandFailed, NoAnswer
+
+    try:
+        found = json.loads(str(client.ask("/instrument/status", timeout_s=2.0)[0]))
+    except (CommandFailed, NoAnswer):
+        return []
+    return [*found["takes"]["problems"]]
 
 
 @app.command()
@@ -350,12 +362,15 @@ def export(
         typer.Argument(metavar="FILE", help="The file to write; its ending, .csv, .npz or .arff, chooses the kind."),
     ],
     project: ProjectArgument = None,
+    force: ForceOption = False,
 ) -> None:
     """Write a project's takes into a file: CSV, NPZ, or ARFF as Wekinator has it."""
     from instrument.exchange import ExchangeError, export_takes
     from instrument.projects import ProjectError, find_project
     from instrument.takes import TakesError, TakeStore
 
+    if file.exists() and not force:
+        _fail(f"{file} is there already; --force overwrites it")
     try:
         with TakeStore.open(find_project(project).takes_file, readonly=True) as store:
             count = export_takes(store, file)
@@ -516,7 +531,7 @@ def export_model(
             if isinstance(model, TrainedModel) and model.network is None and not output:
                 typer.echo(f"{name} is left out: another learner than a network cannot be written as ONNX")
                 continue
-            written = file if output or len(patch.outputs) == 1 else file.with_stem(f"{file.stem}-{name}")
+            written = file if output else file.with_stem(f"{file.stem}-{name}")
             if written.exists() and not force:
                 _fail(f"{written} is there already; --force overwrites it")
             if isinstance(model, MovementModel):

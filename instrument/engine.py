@@ -64,6 +64,8 @@ IDLE_S = 0.05
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
 ALIVE_EVERY_S = 1.0
+SAME_AGAIN_S = 60.0
+"""A fault that goes on is not logged again for so long."""
 PANIC = "/instrument/panic"
 MISFITS = 10
 """So many messages of another count of numbers, one after the other, come from another sender."""
@@ -140,7 +142,8 @@ class Engine:
         """Does one after the other what takes long and concerns no frame: reading and writing files."""
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._frame_at_s = self._free_at_s = now_s()
-        self._logged_at_s: dict[str, float] = {}
+        self._logged: dict[str, tuple[str, float]] = {}
+        """The last words of each kind of fault, and when they were logged."""
         self._wanted_source = ""
         self._source_state = ""
         self._random = np.random.default_rng()
@@ -506,11 +509,12 @@ class Engine:
         )
 
     def complain(self, kind: str, text: str, error: BaseException | None = None) -> None:
-        """Counts a fault, and logs it at most once a second."""
+        """Counts a fault, and logs it at most once a second, the same words at most once a minute."""
         self.errors[kind] += 1
         now_s = self.now_s()
-        if now_s - self._logged_at_s.get(kind, -1.0) >= 1.0:
-            self._logged_at_s[kind] = now_s
+        was, logged_at_s = self._logged.get(kind, ("", -math.inf))
+        if now_s - logged_at_s >= (SAME_AGAIN_S if text == was else 1.0):
+            self._logged[kind] = text, now_s
             log.error(text, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
 
     def report_session(self) -> None:

@@ -191,9 +191,7 @@ class PatchCommands(CommandBase):
     def pedal_learn(self, number: int, length_s: float = PEDAL_S) -> Answer:
         count, call = len(self._engine.patch.pedals), self._call
         if not 1 <= number <= count or not 0 <= length_s <= 600:
-            raise ValueError(
-                f"pedal {number} within {length_s:g} s; there are {count} pedals, and 0..600 s are allowed"
-            )
+            raise ValueError(f"pedal {number} within {length_s:g} s; allowed: pedal 1..{count} of this patch, 0..600 s")
 
         def answer(port: str, stroke: Stroke | None) -> None:
             if stroke is None:

@@ -206,7 +206,8 @@ def _walk(document: tomlkit.TOMLDocument, path: list[str], key: str, *, is_made:
             if part not in place:
                 is_inline = part == "when_lost" and isinstance(place, Table)
                 if not is_made or part in _ARRAYS or not (place is document or is_inline):
-                    raise ValueError(f"{key}: the patch has no '{part}'")
+                    first = f"; set it whole first: {'.'.join(path)} '[0, 1]'" if part == "range" else ""
+                    raise ValueError(f"{key}: the patch has no '{part}'{first}")
                 place[part] = tomlkit.inline_table() if is_inline else tomlkit.table()
             place = place[part]
         else:

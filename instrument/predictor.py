@@ -144,7 +144,9 @@ class Predictor:
             model = models.get(output.name)
             model_id = model.model_id if model else None
             before = playing.get(output.name)
-            reason = "no model yet; record takes and train" if model is None else fits(model, self._patch, output)
+            reason = (
+                "no model yet; it comes with takes that show it" if model is None else fits(model, self._patch, output)
+            )
             if isinstance(model, TrainedModel) and model.learned and reason is None:
                 reason = why_missing(model.learned.learner)
             least = least_familiarity(model, output) if isinstance(model, TrainedModel) else None

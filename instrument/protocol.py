@@ -192,8 +192,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "/instrument/patch/set",
             "key:s value:v key:s value:v",
             "Sets values in `patch.toml`, keeping its comments, and plays on with them. Keys are written "
-            "`smoothing.beta`, `route.2.curve` (the second route), `route.2.range.1` (the first of its two numbers); "
-            "an empty text takes a value out.",
+            "`smoothing.beta`, `route.2.curve` (the second route), `route.2.range.1` (the first of its two numbers, "
+            "where it has them; else all of it, `route.2.range` with `[0, 1]`); an empty text takes a value out.",
             optional=2,
             repeats=2,
         ),
@@ -671,25 +671,24 @@ def parse_line(line: str) -> tuple[Command, list[Value]]:
         raise ValueError(f"{error} in: {line}") from None
     if not words:
         raise ValueError("nothing was typed; type help")
-    if words[0].startswith("/"):
-        return typed_command(words[0], words[1:])
-    for count in range(len(words), 0, -1):
-        address = PREFIX + "/".join(words[:count])
-        if address in COMMANDS:
-            return typed_command(address, words[count:])
-    typed = [row.address.removeprefix(PREFIX).replace("/", " ") for row in COMMANDS.values() if row.is_answered]
-    close = [name for name in typed if name.startswith(words[0][:3])]
-    raise ValueError(f"no such command: {line}" + (f"; perhaps: {', '.join(close)}" if close else "; type help"))
+    return typed_command(words)
 
 
-def typed_command(address: str, words: Sequence[str]) -> tuple[Command, list[Value]]:
-    """That command, and the words in the types it wants.
+def typed_command(typed: Sequence[str]) -> tuple[Command, list[Value]]:
+    """The command that words (at least one) begin with, its address or as it is typed, and the rest as it wants them.
 
-    Raises ValueError.
+    Raises ValueError with what could be meant.
     """
-    command = COMMANDS.get(address) or COMMANDS.get(PREFIX + address)
+    beginnings = [(count, PREFIX + "/".join(typed[:count])) for count in range(len(typed), 0, -1)]
+    if typed[0].startswith("/"):
+        beginnings = [(1, typed[0])]
+    count, command = next(((count, COMMANDS[name]) for count, name in beginnings if name in COMMANDS), (0, None))
     if command is None:
-        raise ValueError(f"no command {address}; they are listed in docs/protocol.md")
+        names = [row.address.removeprefix(PREFIX).replace("/", " ") for row in COMMANDS.values() if row.is_answered]
+        close = [name for name in names if name.startswith(typed[0][:3])]
+        meant = f"perhaps: {', '.join(close)}" if close else "type help, or see docs/protocol.md"
+        raise ValueError(f"no such command: {' '.join(typed)}; {meant}")
+    words = typed[count:]
     wanted = command.wanted(len(words))
     surplus = [Argument("surplus", "v")] * (len(words) - len(wanted))
     return command, command.check(
@@ -727,7 +726,8 @@ def reference() -> str:
         "`[ ]` may be left out; `...` means that the argument or bracket before it may come again.",
         "",
         "From a shell, `instrument send ADDRESS ARGUMENTS` sends any of these and waits for the answer. While",
-        "`instrument play` runs, type them without slashes: `record posture up`.",
+        "`instrument play` runs, type them without slashes: `record posture up`; `instrument send record posture up`",
+        "does the same.",
     ]
     for title, rows in SECTIONS.items():
         lines += ["", f"## {title}", ""]

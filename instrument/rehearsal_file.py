@@ -21,6 +21,8 @@ def read_rehearsal(path: Path, patch: Patch) -> list[WholeTake]:
 
     Raises RehearsalError, and ExchangeError for a file of takes that is damaged.
     """
+    if not path.exists():
+        raise RehearsalError(f"{path}: no such file")
     if path.suffix.lower() in _TAKES:
         return [replace(take, kind="rehearsal", targets={}, moving={}) for take in read_takes(path)]
     if patch.listen.is_numbers:

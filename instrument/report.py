@@ -234,7 +234,7 @@ def answer_text(address: str, values: Sequence[object]) -> str:
         "/instrument/train": training_text,
         "/instrument/takes": takes_text,
     }
-    if address in _SENTENCES:
+    if address in _SENTENCES and not str(values[:1]).startswith("['nothing to "):
         return _SENTENCES[address].format(*values)
     if address == "/instrument/model/map":
         return map_text(*values)  # type: ignore[arg-type]

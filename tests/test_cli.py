@@ -165,6 +165,7 @@ def test_takes_written_to_a_file_come_back_equal(mine: Path, tmp_path: Path, end
     [
         (("export", "takes.txt"), "format is 'txt'; allowed: csv, npz, arff"),
         (("export", "nowhere/takes.csv"), "cannot be written"),
+        (("export", "patch.toml"), "is there already; --force overwrites it"),
         (("import", "nothing.csv"), "no such file"),
     ],
 )
@@ -213,10 +214,20 @@ def test_numbers_below_zero_and_words_that_look_like_numbers_are_sent_as_wanted(
     assert one.engine.patch.outputs[0].classes == ("1", "2")
 
 
+def test_commands_are_sent_as_they_are_typed_too(played: tuple[Playing, int]) -> None:
+    one, port = played
+    assert instrument("send", "target", "amount", "0.5", "--port", port) == (DONE, "done\n")
+    assert instrument("send", "output", "classes", "side", "a", "b", "--port", port) == (DONE, "done\n")
+    assert one.engine.patch.outputs[0].classes == ("a", "b")
+    assert instrument("send", "redo", "--port", port) == (DONE, "nothing to redo\n")
+    code, text = instrument("send", "remote", "/instrument/ping", "--port", port)
+    assert (code, text) == (DONE, f"{__version__}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("/instrument/dance",), "no command /instrument/dance; they are listed in docs/protocol.md"),
+        (("/instrument/dance",), "no such command: /instrument/dance; type help, or see docs/protocol.md"),
         (("/instrument/run", "yes"), "on must be a whole number, 'yes' came"),
         (("/instrument/takes/delete", "99999999999"), "take must be a whole number"),
         (("/instrument/record", "side"), "1 argument came"),

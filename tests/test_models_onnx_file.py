@@ -120,7 +120,7 @@ def test_a_model_of_movements_says_of_a_recent_past_what_the_instrument_hears(tm
     save_movements(model, Project(tmp_path).model_file("move"))
     code, text = instrument("export-model", tmp_path / "net.onnx", tmp_path)
     assert code == 0, text
-    session = opened(tmp_path / "net.onnx")
+    session = opened(tmp_path / "net-move.onnx")
     described = {name: json.loads(metadata(session)[name]) for name in ("moments_s", "columns", "classes")}
     assert described["columns"][:2] == ["nothing", "circle.1"]
     places = stream([circle(1.0, seed=20), zigzag(1.2, seed=21)]).astype(np.float32)

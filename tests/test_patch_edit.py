@@ -31,6 +31,11 @@ def test_a_value_changes_and_comments_stay() -> None:
     assert edited == TEXT.replace("beta = 1.0 ", "beta = 2.5 ")
 
 
+def test_one_number_of_a_range_that_was_never_set_says_how_to_set_both() -> None:
+    with pytest.raises(ValueError, match=r"no 'range'; set it whole first: route\.1\.range '\[0, 1\]'"):
+        set_value(TEXT.replace("range = [0, 10]\n", ""), "route.1.range.1", 0.3)
+
+
 def test_a_value_of_a_route_is_addressed_by_its_number() -> None:
     assert set_value(TEXT, "route.1.range.2", 20) == TEXT.replace("[0, 10]", "[0, 20]")
 

@@ -346,6 +346,8 @@ def test_a_project_that_rejects_nothing_has_nothing_to_rehearse(tmp_path: Path) 
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RehearsalError, match=r"notes\.txt: no such file"):
+        read_rehearsal(tmp_path / "notes.txt", parse_patch(PATCH, tmp_path / "patch.toml"))
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     with pytest.raises(RehearsalError, match=r"learns from numbers; allowed: \.csv"):
         read_rehearsal(tmp_path / "notes.txt", parse_patch(PATCH, tmp_path / "patch.toml"))

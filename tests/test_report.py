@@ -16,7 +16,7 @@ def test_the_status_of_an_instrument_that_plays_is_text_a_person_reads(tmp_path:
     assert text.splitlines()[0] == f"Numbers  ({tmp_path / 'project'})"
     assert "  not running, up " in text
     assert "  source    osc: " in text
-    assert "  output    side (class): silent: no model yet; record takes and train" in text
+    assert "  output    side (class): silent: no model yet; it comes with takes that show it" in text
     assert "  to        out: osc 127.0.0.1:" in text
     assert "  trainer   not there" in text
 
