@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AGAIN_AFTER_S = 20.0
+AGAIN_AFTER_S, MOST_AGAIN_AFTER_S = 20.0, 640.0
+"""A training that the disk stopped is tried again after so long, after twice that, and so on."""
 
 
 class Teaching:
@@ -31,13 +32,14 @@ class Teaching:
         """Whether that training, which came by itself, is under way."""
         self._again_at_s: float | None = None
         """When what failed is tried again, as what it met may have passed."""
+        self._again_after_s = AGAIN_AFTER_S
         self._asked = 0
         """Trainings under way that somebody waits for; those that come by themselves wait for them."""
 
     def open(self, *, is_run_when_trained: bool) -> None:
         """Another project plays: trains what it has takes for and no model."""
         self.is_run_when_trained = is_run_when_trained
-        self._is_stale, self.coaching = False, {}
+        self._is_stale, self._again_at_s, self.coaching = False, None, {}
         self.train_untrained()
 
     def forget_all_but(self, outputs: Collection[str]) -> None:
@@ -97,9 +99,11 @@ class Teaching:
             if reason == SUPERSEDED:
                 return
             self._is_catching_up = False
-            if summary is None and self._engine.trainer.may_pass:
-                log.warning("training: %s; it is tried again in %g s", reason, AGAIN_AFTER_S)
-                self._again_at_s = self._engine.now_s() + AGAIN_AFTER_S
+            may_pass = summary is None and self._engine.trainer.may_pass
+            if may_pass:
+                self._again_at_s = self._engine.now_s() + self._again_after_s
+                log.warning("the training is tried again in %g s", self._again_after_s)
+            self._again_after_s = min(2 * self._again_after_s, MOST_AGAIN_AFTER_S) if may_pass else AGAIN_AFTER_S
             if summary is None:
                 advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
                 self.take_coaching({"training": {"is_ready": False, "advice": [advice]}})
