@@ -109,7 +109,7 @@ def add_table(text: str, name: str, values: str) -> str:
     if not isinstance(given, dict):
         raise ValueError(f"{name}: a JSON object is wanted, {type(given).__name__} came")
     document = _parse(text)
-    table = tomlkit.table()
+    table = _apart()
     for key, value in given.items():
         table.add(key, value)
     if name in _ARRAYS:
@@ -122,6 +122,7 @@ def add_table(text: str, name: str, values: str) -> str:
         parent: Any = document.setdefault("destination", tomlkit.table(is_super_table=True))
         if name.split(".")[1] in parent:
             raise ValueError(f"{name}: there is one of that name already")
+        table.trivia.indent = ""  # tomlkit puts an empty line before these itself
         parent[name.split(".")[1]] = table
     else:
         raise ValueError(f"table '{name}'; allowed: route, output, scene, pedal, destination.NAME")
@@ -139,7 +140,7 @@ def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, An
         scenes = document["scene"] = tomlkit.aot()
     scene = next((one for one in scenes if one.get("name") == name), None)
     if scene is None:
-        scene = tomlkit.table()
+        scene = _apart()
         scene["name"] = name
         taken = {one.get("key") for one in scenes}
         key = next((key for key in "123456789" if key not in taken), None)
@@ -155,6 +156,13 @@ def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, An
         array.append(table)
     scene["routes"] = array
     return tomlkit.dumps(document)
+
+
+def _apart() -> Table:
+    """A new table, with an empty line before it."""
+    table = tomlkit.table()
+    table.trivia.indent = "\n"
+    return table
 
 
 def _names(document: tomlkit.TOMLDocument) -> list[str]:

@@ -31,6 +31,12 @@ def test_a_value_changes_and_comments_stay() -> None:
     assert edited == TEXT.replace("beta = 1.0 ", "beta = 2.5 ")
 
 
+def test_what_is_added_stands_apart_from_what_is_before_it() -> None:
+    added = add_table(TEXT, "route", '{"from": "lift", "osc": "/second"}')
+    assert added == TEXT + '\n[[route]]\nfrom = "lift"\nosc = "/second"\n'
+    assert "\n\n[[scene]]\n" in save_scene(added, "calm", [], [])
+
+
 def test_one_number_of_a_range_that_was_never_set_says_how_to_set_both() -> None:
     with pytest.raises(ValueError, match=r"no 'range'; set it whole first: route\.1\.range '\[0, 1\]'"):
         set_value(TEXT.replace("range = [0, 10]\n", ""), "route.1.range.1", 0.3)
