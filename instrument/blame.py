@@ -16,7 +16,7 @@ from instrument.models.fitting import TrainingError
 from instrument.models.learners import learn
 from instrument.models.trained import load_model
 from instrument.models.whitening import standardised
-from instrument.patch_file import playable_patch
+from instrument.patch_file import playing_patch
 from instrument.predictor import fits
 from instrument.project import Project
 from instrument.takes import TakeStore
@@ -32,7 +32,7 @@ def blame(project: Project, take_id: int, at_s: float, output_name: str | None =
     Raises PatchError, TakesError, ModelError, KeyError (no such output) and TrainingError (no takes, nobody in view at
     that moment, or a recording that ends before it or lacks what the output learns from).
     """
-    patch = playable_patch(project.patch_file)[0]
+    patch = playing_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         takes = store.takes(kind="take")
         patch = with_inputs_of(patch, takes)

@@ -130,7 +130,7 @@ def play(
     from instrument.logs import set_up_logging
     from instrument.osc import parse_host_port
     from instrument.patch import PatchError
-    from instrument.patch_file import playable_patch
+    from instrument.patch_file import find_patch
     from instrument.projects import ProjectError, find_project
     from instrument.server import PortInUse, check_port
     from instrument.supervisor import ConsoleOptions, Supervisor
@@ -147,7 +147,7 @@ def play(
             _fail(f"--page {file}: no such Python file; see docs/own-page.md", WRONG_WORDS)
     try:
         found = find_project(project, source=source)
-        patch = playable_patch(found.patch_file)[0].sending_to(out_address)
+        patch = find_patch(found.patch_file).patch.sending_to(out_address)
     except (ProjectError, PatchError, OSError) as error:
         _fail(error)
     options: dict[str, Any] = {

@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from instrument import assets, clock
+from instrument.assets import AssetError
 from instrument.broadcast import Broadcast
 from instrument.commands import Commands
 from instrument.desk import Desk
@@ -33,7 +34,7 @@ from instrument.models.movement_model import MovementModel, load_of_kind
 from instrument.models.trained import ModelError, TrainedModel
 from instrument.outputs import Outputs
 from instrument.patch import Listen, Patch, PatchError, Scene
-from instrument.patch_file import playable_patch, read_patch
+from instrument.patch_file import FoundPatch, find_patch, find_played, read_patch
 from instrument.patch_keeper import PatchKeeper
 from instrument.pedals import Pedals
 from instrument.predictor import Predictor
@@ -63,7 +64,6 @@ IDLE_S = 0.05
 """How often the loop turns when no frame comes."""
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
-ALIVE_EVERY_S = 1.0
 SAME_AGAIN_S = 60.0
 """A fault that goes on is not logged again for so long."""
 PANIC = "/instrument/panic"
@@ -118,11 +118,10 @@ class Engine:
         midi: Midi,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
         listen: Callable[[list[str]], None] = lambda _: None,
-        say_alive: Callable[[], None] = lambda: None,
         now_s: clock.Clock = clock.now_s,
     ) -> None:
         """`report` is told what the next engine needs to go on where this one was killed, `listen` which MIDI inputs
-        are to be heard; what they bring comes back as commands. `say_alive` is called about once a second."""
+        are to be heard; what they bring comes back as commands."""
         self.options = options
         self.now_s = now_s
         self.started_at_s = now_s()
@@ -135,8 +134,6 @@ class Engine:
         """Whether the source has played to its end, with `is_once`."""
         self._midi = midi
         self._report = report
-        self._say_alive = say_alive
-        self._said_alive_at_s = -math.inf
         self._bell = threading.Event()
         self.clerk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clerk")
         """Does one after the other what takes long and concerns no frame: reading and writing files."""
@@ -150,9 +147,6 @@ class Engine:
         self._made_learners: dict[str, Choice] = {}
 
         self.project = Project(options.folder)
-        self.patch = self._read_patch(self.project)
-        self.targets = first_targets(self.patch)
-        self.recording_mask = {output.name for output in self.patch.outputs}
         self._misfits = (0, 0)
         """How many numbers came that are not as many as there are inputs, and how often in a row."""
         self._misfit = "", 0.0
@@ -168,9 +162,13 @@ class Engine:
             self.trainer = TrainerLink(self.server.reply, now_s)
             self.teaching = Teaching(self)
             self.recordings = Recordings(self)
+            find_patch(self.project.patch_file)  # where there is none, nothing is to be made
             self.recorder = self._open_recorder(self.project)
-            wanted = options.source or self.patch.listen.source
-            self._move_in(*self._prepare(wanted, self.patch, self.project), wanted)
+            found, source, tracker = self._find(self.project)
+            self.patch = found.patch
+            self.targets = first_targets(self.patch)
+            self.recording_mask = {output.name for output in self.patch.outputs}
+            self._move_in(source, tracker, options.source or self.patch.listen.source)
             self._build(self.patch)
             self.desk = Desk(
                 self.patch, send=self._send, enable=self.enable_outputs, telemetry=self.telemetry, now_s=now_s
@@ -187,6 +185,7 @@ class Engine:
         self.teaching.is_run_when_trained = not has_models and options.is_running is None
         self.patch_keeper = PatchKeeper(
             self.project.patch_file,
+            found,
             play=self.change_patch,
             on_change=lambda: self.telemetry.publish("changes", "patch"),
             now_s=now_s,
@@ -249,6 +248,7 @@ class Engine:
         predicted_at_s = self.now_s()
         if self.is_running and (cued := self.desk.cued(prediction)) is not None:
             self.recall_scene(cued, cued.fade_s)
+            prediction = self.predictor.without_disabled(prediction)
         controls = self.desk.routes.update(prediction, predicted_at_s) if self.is_running else []
         mapped_at_s = self.now_s()
         self.outputs.send(controls)  # telling others what was sent must not count as sending it
@@ -304,9 +304,6 @@ class Engine:
 
     def _attend(self) -> None:
         """Looks after what goes on by itself, and what other threads and processes have finished."""
-        if self.now_s() - self._said_alive_at_s >= ALIVE_EVERY_S:
-            self._said_alive_at_s = self.now_s()
-            self._say_alive()
         self.desk.attend()
         self.commands.step(self.pedals.attend())
         self.patch_keeper.attend()
@@ -337,19 +334,19 @@ class Engine:
         Raises PatchError, SourceError or TakesError; the old one then plays on.
         """
         project = Project(folder)
-        patch = self._read_patch(project)
         is_other = project != self.project
+        find_patch(project.patch_file)  # where there is none, nothing is to be made
         recorder = self._open_recorder(project) if is_other else self.recorder
-        wanted = self.options.source or patch.listen.source
         try:
-            source, tracker = self._prepare(wanted, patch, project)
+            found, source, tracker = self._find(project)
         except BaseException:
             if is_other:
                 recorder.close()
             raise
+        patch = found.patch
         self.trainer.cancel("another project was opened")
         self.desk.release()
-        self._move_in(source, tracker, wanted)
+        self._move_in(source, tracker, self.options.source or patch.listen.source)
         if is_other:
             self.recordings.finish_all(self.recorder.close())
         self.project, self.recorder = project, recorder
@@ -359,7 +356,7 @@ class Engine:
         self._build(patch)
         self.desk.open(patch)
         self.pedals.follow(patch)
-        self.patch_keeper.open(project.patch_file)
+        self.patch_keeper.open(project.patch_file, found)
         self.load_models()
         self.is_running = any(status.is_running for status in self.predictor.status())
         self.report_session()
@@ -538,11 +535,29 @@ class Engine:
 
     # Building rooms
 
-    def _read_patch(self, project: Project) -> Patch:
-        patch, _, problem = playable_patch(project.patch_file)
-        if problem:
-            log.error("patch.toml cannot be played; the one that played before it does: %s", problem)
-        return patch.sending_to(self.options.out)
+    def _find(self, project: Project) -> tuple[FoundPatch, Source, Tracker]:
+        """The patch of that project, with source and tracker for it.
+
+        While what an editor saved cannot be played, that is the one that played before. Raises PatchError, SourceError
+        or AssetError, and then leaves nothing open.
+        """
+
+        def prepared(found: FoundPatch) -> tuple[FoundPatch, Source, Tracker]:
+            patch = found.patch.sending_to(self.options.out)
+            wanted = self.options.source or patch.listen.source
+            return replace(found, patch=patch), *self._prepare(wanted, patch, project)
+
+        found = find_patch(project.patch_file)
+        try:
+            ready = prepared(found)
+        except (SourceError, AssetError) as error:
+            played = None if found.problem else find_played(project.patch_file, str(error))
+            if played is None:
+                raise
+            ready = prepared(played)
+        if ready[0].problem:
+            log.error("patch.toml cannot be played; the one that played before it does: %s", ready[0].problem)
+        return ready
 
     def _prepare(self, wanted: str, patch: Patch, project: Project) -> tuple[Source, Tracker]:
         """Source and tracker for that patch: those there are, where they serve, else new ones.

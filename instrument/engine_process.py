@@ -1,7 +1,6 @@
 """The engine as a process: `python -m instrument.engine_process`, started by the supervisor.
 
-Its stdout is a pipe to the supervisor, which holds the MIDI ports, remembers the session, and hears there every second
-that the engine does not hang. On its
+Its stdout is a pipe to the supervisor, which holds the MIDI ports and remembers the session. On its
 stdin the supervisor says how those ports and the other processes fare; the end of stdin means that the supervisor is
 gone, and the engine ends too.
 """
@@ -64,11 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             pipe.write(f"session {json.dumps(session)}\n".encode("ascii"))
             pipe.flush()
 
-    def say_alive() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            pipe.write(b"alive\n")
-            pipe.flush()
-
     def listen(inputs: list[str]) -> None:
         with contextlib.suppress(OSError, ValueError):
             pipe.write(f"inputs {json.dumps(inputs)}\n".encode("ascii"))
@@ -76,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         midi = PipedMidi(pipe, {})
-        engine = Engine(_options(arguments.options), midi=midi, report=report, listen=listen, say_alive=say_alive)
+        engine = Engine(_options(arguments.options), midi=midi, report=report, listen=listen)
     except (PatchError, SourceError, PortInUse, TakesError, AssetError) as error:
         print(f"instrument: {error}", file=sys.stderr)
         return EXIT_CANNOT_START

@@ -137,13 +137,16 @@ class RouteMap:
         Their levels and classes do what they do without a body.
         """
         controls: list[Control] = []
-        for route in self._routes:
+        for index, route in enumerate(self._routes):
             if route.route.output not in outputs:
                 continue
-            if isinstance(route, _NoteRoute | _MomentRoute):
-                controls += route.let_go()
+            if isinstance(route, _NoteRoute):
+                controls += route.switch_off()
             elif isinstance(route, _HitRoute):
                 controls += route.release()
+            elif isinstance(route, _MomentRoute):
+                ended = route.let_go()
+                controls += [] if index in self._muted else ended
         return controls
 
     def release_all(self) -> list[Control]:
@@ -355,6 +358,7 @@ class _NoteRoute:
         self._absence = _Absence(route.when_lost.hold_s)
         self._is_on = False
         self._is_armed = True
+        self._is_switched_off = False
         self._on_at_s = 0.0
         self.settle(route)
 
@@ -367,7 +371,8 @@ class _NoteRoute:
     def update(self, seen: Seen | None, now_s: float) -> list[Control]:
         route = self.route
         confidence = seen.get(route.class_name or "", 0.0) if isinstance(seen, Mapping) else None
-        if self._absence.update(seen, now_s):
+        self._is_switched_off &= seen is None
+        if self._absence.update(seen, now_s) and not self._is_switched_off:
             confidence = self._lost_confidence
         if confidence is None:
             return []
@@ -379,13 +384,14 @@ class _NoteRoute:
             return []
         return self._on(now_s) if self._is_armed else []
 
-    def let_go(self) -> list[Control]:
-        """Ends the note, if it sounds, until the class is seen again."""
+    def switch_off(self) -> list[Control]:
+        """Ends the note, if it sounds; silent until its output says something again, whatever a lost body means."""
+        self._is_switched_off = True
         return self._off() if self._is_on else []
 
     def release(self) -> list[Control]:
         """Ends the note, if it sounds; silent until the class has been gone once."""
-        controls = self.let_go()
+        controls = self._off() if self._is_on else []
         self.disarm()
         return controls
 

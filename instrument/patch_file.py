@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def patch_text(path: Path) -> str:
     except OSError as error:
         raise PatchError(f"{path}: cannot be read ({error.strerror or error})") from None
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise PatchError(f"{path}, line {line}: not UTF-8; save it as text in UTF-8") from None
@@ -76,19 +76,55 @@ def patch_text(path: Path) -> str:
     return text
 
 
-def playable_patch(path: Path) -> tuple[Patch, str, str]:
-    """The patch to be played, its text, and what is wrong with that file where it is not the file's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPatch:
+    """A patch as it was found on disk."""
 
-    It is the one in `played_file` then: the one that played when the file became wrong. Raises PatchError without it.
+    patch: Patch
+    text: str
+    stamp: tuple[int, int] | None
+    """Of the patch's own file, before it was read."""
+    problem: str = ""
+    """Why it is not the one in that file: what is wrong with that one."""
+
+
+def find_patch(path: Path) -> FoundPatch:
+    """The patch in that file, else the one that played when what is there became wrong.
+
+    Raises PatchError where there is neither.
     """
+    stamp = stamp_of(path)
     try:
         text = patch_text(path)
-        return parse_patch(text, path), text, ""
+        return FoundPatch(patch=parse_patch(text, path), text=text, stamp=stamp)
     except PatchError as error:
-        with suppress(PatchError):
-            text = patch_text(played_file(path))
-            return parse_patch(text, path), text, str(error)
-        raise
+        if (played := find_played(path, str(error))) is None:
+            raise
+        return played
+
+
+def find_played(path: Path, problem: str = "") -> FoundPatch | None:
+    """The patch that played when the one in that file became wrong, if it did; `problem` says what is wrong there."""
+    stamp = stamp_of(path)
+    with suppress(PatchError):
+        text = patch_text(played_file(path))
+        return FoundPatch(patch=parse_patch(text, path), text=text, stamp=stamp, problem=problem)
+    return None
+
+
+def playing_patch(path: Path) -> Patch:
+    """The patch that plays now, for those who work beside an engine. Raises PatchError."""
+    played = find_played(path)
+    return read_patch(path) if played is None else played.patch
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What differs after every edit of that file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def played_file(path: Path) -> Path:
@@ -100,7 +136,7 @@ def parse_patch(text: str, path: Path) -> Patch:
     """The patch that text describes; `path` is where it came from."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PatchError(f"{path}: not valid TOML: {error}") from None
     top = Table(path=path, text=text, table=table, where=())
     name = top.text("name", default=path.parent.name or path.stem)

@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from instrument.assets import AssetError
 from instrument.clock import Clock
 from instrument.patch import Patch
 from instrument.patch_edit import LastRead, TomlValue, set_values
-from instrument.patch_file import parse_patch, patch_text, playable_patch, played_file
-from instrument.takes_file import TakesError
+from instrument.patch_file import FoundPatch, parse_patch, patch_text, played_file, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +27,13 @@ class PatchKeeper:
     """Keeps one `patch.toml` and what plays the same."""
 
     def __init__(
-        self, file: Path, *, play: Callable[[Patch], None], on_change: Callable[[], None], now_s: Clock
+        self,
+        file: Path,
+        found: FoundPatch,
+        *,
+        play: Callable[[Patch], None],
+        on_change: Callable[[], None],
+        now_s: Clock,
     ) -> None:
         """`play` plays on with a patch, or raises and changes nothing; `on_change` is told that `problem` changed."""
         self._play = play
@@ -38,22 +42,19 @@ class PatchKeeper:
         self._looked_at_s = now_s()
         self.problem = ""
         """Why the patch as it is on disk does not play; the one before it does."""
-        self.open(file)
+        self.open(file, found)
 
-    def open(self, file: Path) -> None:
-        """Keeps the patch in that file, which plays already, and knows of no edit of it.
-
-        Raises PatchError, as `playable_patch`.
-        """
+    def open(self, file: Path, found: FoundPatch) -> None:
+        """Keeps the patch in that file, where `found` was found, which plays already; knows of no edit of it."""
         self._file = file
-        _, self._played, problem = playable_patch(file)
+        self._played = found.text
         self._undone: list[str] = []
         self._redone: list[str] = []
         self._last_edit: tuple[str, float] = ("", 0.0)
         self._last_read = LastRead()
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int] | None = found.stamp
         self._edited: tuple[int, int] | None = None
-        self._note_file(problem)
+        self._say(found.problem)
 
     def text(self) -> str:
         """What is on disk now. Raises PatchError where that is no text."""
@@ -100,7 +101,7 @@ class PatchKeeper:
         if now_s - self._looked_at_s < LOOK_EVERY_S:
             return
         self._looked_at_s = now_s
-        stamp = self._stamp()
+        stamp = stamp_of(self._file)
         if stamp == self._seen:
             return
         if stamp != self._edited:
@@ -112,7 +113,7 @@ class PatchKeeper:
                 self._say("")
                 return
             self.reload()
-        except (ValueError, AssetError, TakesError, OSError) as error:
+        except Exception as error:  # on stage nothing stops
             log.error("patch.toml was changed and cannot be played; the one before plays on: %s", error)
             self._say(str(error))
         else:
@@ -146,17 +147,9 @@ class PatchKeeper:
         self._played = text
         self._note_file()
 
-    def _note_file(self, problem: str = "") -> None:
-        self._seen = self._stamp()
-        self._say(problem)
-
-    def _stamp(self) -> tuple[int, int] | None:
-        """What differs after every edit; None where there is no patch."""
-        try:
-            found = self._file.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size
+    def _note_file(self) -> None:
+        self._seen = stamp_of(self._file)
+        self._say("")
 
     def _say(self, problem: str) -> None:
         with suppress(OSError):

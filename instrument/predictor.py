@@ -213,6 +213,11 @@ class Predictor:
             is_tracked=is_tracked,
         )
 
+    def without_disabled(self, prediction: Prediction) -> Prediction:
+        """The prediction without outputs that have been switched off since it was made."""
+        enabled = {name: one for name, one in prediction.outputs.items() if name in self.enabled}
+        return replace(prediction, outputs=enabled)
+
     def status(self) -> tuple[ModelStatus, ...]:
         """One for every output of the patch, in its order."""
         running = {runner.output: runner for runner in self._runners}

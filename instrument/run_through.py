@@ -16,7 +16,7 @@ from instrument.models.fitting import Cancelled
 from instrument.models.movement_model import load_of_kind
 from instrument.models.trained import ModelError
 from instrument.patch import NO_CLASS, Output, Patch
-from instrument.patch_file import playable_patch
+from instrument.patch_file import playing_patch
 from instrument.predictor import Model, Predictor
 from instrument.project import Project
 from instrument.signals import (
@@ -43,7 +43,7 @@ def run_through(project: Project, take_id: int, is_cancelled: Callable[[], bool]
 
     Raises PatchError, TakesError, OSError and Cancelled.
     """
-    patch = playable_patch(project.patch_file)[0]
+    patch = playing_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         take = store.present_take(take_id)
         patch = with_inputs_of(patch, (*store.takes(kind="take"), take))

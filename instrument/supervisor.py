@@ -39,8 +39,9 @@ GRACE_S = 4.0
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before starting a process again that keeps dying; one that lived a while starts over at 0."""
 LIVED_S = 10.0
-FROZEN_S = 30.0
-"""An engine that has played and says nothing for so long hangs; it says every second that it does not."""
+FROZEN_S = 120.0
+"""An engine that has answered, and answers nothing for so long, hangs. Opening a large project takes long, too."""
+PING_EVERY_S = 1.0
 
 
 # Ctrl-C is for the supervisor, which then ends the others in order.
@@ -86,6 +87,7 @@ class Supervisor:
         self._strokes = Strokes()
         family = socket.AF_INET6 if ":" in str(self._options.get("listen_host", "")) else socket.AF_INET
         self._wire = socket.socket(family, socket.SOCK_DGRAM)
+        self._wire.setblocking(False)
         self._reader: MidiPipeReader | None = None
         self._told: tuple[Mapping[str, Any], int | None] = ({}, None)
         self._is_stopping = False  # no event: a signal's handler that sets one can lock up with whoever waits for it
@@ -97,7 +99,8 @@ class Supervisor:
         self._is_network_told = False
         self._has_played = threading.Event()
         self._is_engine_heard = False
-        self._engine_silent_s = 0.0
+        """Whether the engine that runs now has answered."""
+        self._engine_silent_s = self._pinged_before_s = 0.0
         self._secret = secrets.token_hex(32)
 
     def stop(self) -> None:
@@ -139,22 +142,37 @@ class Supervisor:
 
     def _watch_engine(self) -> None:
         """Kills an engine that hangs, so that it is started again; one that is still starting is waited for."""
-        if not self._is_engine_heard:
-            return
+        if self._answers():
+            self._is_engine_heard, self._engine_silent_s = True, 0.0
         self._engine_silent_s += POLL_S  # what a computer slept is not counted
-        if self._engine_silent_s > FROZEN_S:
-            log.warning("the engine has said nothing for %g s; killing it", FROZEN_S)
+        self._pinged_before_s += POLL_S
+        if self._pinged_before_s >= PING_EVERY_S:
+            self._pinged_before_s = 0.0
+            self._tell_by_wire("/instrument/ping")
+        if self._is_engine_heard and self._engine_silent_s > FROZEN_S:
+            log.warning("the engine has answered nothing for %g s; killing it", FROZEN_S)
             self._is_engine_heard = False
             self.engine.kill()
 
+    def _answers(self) -> bool:
+        """Whether the engine has answered a ping since the last call."""
+        is_answer = False
+        try:
+            while True:
+                for address, arguments in osc.decode(self._wire.recv(65536)):
+                    is_answer |= (address, *arguments[:1]) == ("/done", "/instrument/ping")
+        except (OSError, osc.OscError):  # nothing more, or nobody there
+            return is_answer
+
     def _start_engine(self) -> subprocess.Popen[bytes]:
-        self._is_engine_heard = False
         arguments = ["--options", json.dumps(self._options), *(["--quiet"] if self._is_quiet else [])]
         engine = self._spawn("instrument.engine_process", arguments, stdout=subprocess.PIPE)
         assert engine.stdout is not None
         if self._reader is not None:
             self._reader.join(1.0)  # what the last engine left sounding is released before the next one plays
         self._reader = MidiPipeReader(engine.stdout, self._midi, other_lines=self._hear_engine)
+        self._answers()  # what the last engine answered
+        self._is_engine_heard = False
         return engine
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
@@ -222,12 +240,9 @@ class Supervisor:
 
     def _hear_engine(self, line: bytes) -> None:
         """What the engine plays now, for the engine after it, and which MIDI inputs it wants heard."""
-        word, _, rest = line.rstrip().partition(b" ")
-        self._engine_silent_s = 0.0
+        word, _, rest = line.partition(b" ")
         try:
-            if word == b"alive":
-                self._is_engine_heard = True
-            elif word == b"session":
+            if word == b"session":
                 self._has_played.set()
                 self._options |= json.loads(rest)
             elif word == b"inputs":
@@ -239,9 +254,11 @@ class Supervisor:
         """Passes what a pedal sends on to the engine, as a command."""
         if not self._strokes.is_new(port, message):
             return
-        host, number = parse_host_port(self._engine_address())
+        self._tell_by_wire("/instrument/midi/in", port, *message)
+
+    def _tell_by_wire(self, address: str, *arguments: osc.Argument) -> None:
         with contextlib.suppress(OSError):  # such as an engine that is being started again
-            self._wire.sendto(osc.encode("/instrument/midi/in", (port, *message)), (host, number))
+            self._wire.sendto(osc.encode(address, arguments), parse_host_port(self._engine_address()))
 
 
 class _Child:

@@ -49,7 +49,7 @@ class Teaching:
     def attend(self) -> None:
         """Trains what has changed, once nobody waits for another training."""
         if self._again_at_s is not None and self._engine.now_s() >= self._again_at_s:
-            self._again_at_s, self._is_stale = None, True
+            self._again_at_s, self._is_stale = None, self._engine.patch.training.always
         if self._is_stale and not self._asked:
             self._train_always()
 
@@ -67,16 +67,19 @@ class Teaching:
         meanwhile, the engine does not play afterwards.
         """
         engine = self._engine
-        self._again_at_s = None
         self._asked += is_asked
         self.is_run_when_trained |= is_asked and is_run_after
         # What this cuts short for other outputs is done afterwards.
-        self._is_stale = bool(outputs) and (self._is_stale or self._is_catching_up)
+        is_due = self._is_stale or self._is_catching_up or self._again_at_s is not None
+        self._is_stale, self._again_at_s = bool(outputs) and is_due, None
         self._is_catching_up &= bool(outputs)
 
         def finished(summary: dict[str, Any] | None, reason: str | None) -> None:
             self._asked -= is_asked
+            if summary is None and engine.trainer.may_pass:
+                self._try_again_later()
             if summary is not None:
+                self._again_after_s = AGAIN_AFTER_S
                 engine.load_models()
                 if is_run_after and self.is_run_when_trained:
                     engine.set_running(True)
@@ -94,16 +97,19 @@ class Teaching:
         engine.telemetry.publish("changes", "takes")
         self._is_stale = engine.patch.training.always
 
+    def _try_again_later(self) -> None:
+        """The disk stopped a training: all is trained once more, where takes are learned without asking."""
+        if self._engine.patch.training.always:
+            self._is_stale = False
+            self._again_at_s = self._engine.now_s() + self._again_after_s
+            log.warning("what could not be trained is tried again in %g s", self._again_after_s)
+            self._again_after_s = min(2 * self._again_after_s, MOST_AGAIN_AFTER_S)
+
     def _train_always(self) -> None:
         def answer(summary: dict[str, Any] | None, reason: str | None) -> None:
             if reason == SUPERSEDED:
                 return
             self._is_catching_up = False
-            may_pass = summary is None and self._engine.trainer.may_pass
-            if may_pass:
-                self._again_at_s = self._engine.now_s() + self._again_after_s
-                log.warning("the training is tried again in %g s", self._again_after_s)
-            self._again_after_s = min(2 * self._again_after_s, MOST_AGAIN_AFTER_S) if may_pass else AGAIN_AFTER_S
             if summary is None:
                 advice: dict[str, Any] = {"kind": "refused", "text": reason, "evidence": {}}
                 self.take_coaching({"training": {"is_ready": False, "advice": [advice]}})

@@ -41,7 +41,7 @@ from instrument.models.trained import ModelError, TrainedModel, keep_before, sav
 from instrument.models.whitening import standardised
 from instrument.movement import MovementDataset, movement_dataset, train_movements
 from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
-from instrument.patch_file import playable_patch
+from instrument.patch_file import playing_patch
 from instrument.project import Project
 from instrument.rehearsal import Stream, rehearse
 from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
@@ -163,7 +163,7 @@ def train_project(
     """
     started_s = clock()
     project = Project(folder)
-    patch = playable_patch(project.patch_file)[0]
+    patch = playing_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         takes = store.takes(kind="take")
         patch = with_inputs_of(patch, takes)
@@ -221,7 +221,7 @@ def trained_before(
     Raises Cancelled, and what reading the patch and the takes raises.
     """
     project = Project(folder)
-    patch = playable_patch(project.patch_file)[0]
+    patch = playing_patch(project.patch_file)
     with TakeStore.open(project.takes_file, readonly=True) as store, store.snapshot():
         takes = store.takes(kind="take")
         patch = with_inputs_of(patch, takes)

@@ -374,6 +374,36 @@ def test_a_note_sounds_while_the_posture_is_held_and_ends_when_the_body_is_lost(
         assert notes(instrument)[:2] == ["90 3c 64", "80 3c 00"]
 
 
+def test_a_note_ends_when_its_class_recalls_a_scene_that_switches_its_output_off(tmp_path: Path) -> None:
+    more = """
+[destination.synth]
+midi = "virtual"
+[[route]]
+from = "side.right"
+midi = "note"
+number = 60
+when_lost = { then = "hold" }
+[[scene]]
+name = "quiet"
+from = "side.right"
+hold_s = 0.05
+outputs = ["amount"]
+"""
+    with playing(tmp_path / "project", NUMBERS_PATCH + more) as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+
+        def is_recalled() -> bool:
+            instrument.inputs(0.9, 0.9)
+            return instrument.engine.desk.scenes.current == "quiet"
+
+        wait_until(is_recalled, "the scene")
+        frames = instrument.status()["source"]["frames"]
+        instrument.inputs(0.9, 0.9, count=3)
+        wait_until(lambda: instrument.status()["source"]["frames"] >= frames + 3, "more frames")
+        assert notes(instrument) == ["90 3c 64", "80 3c 00"]
+
+
 @pytest.mark.parametrize("then", ["nothing", "too few numbers"])
 def test_a_note_ends_when_the_numbers_that_held_it_stop(tmp_path: Path, then: str) -> None:
     listen = 'source = "osc"\nquiet_s = 1.5'
@@ -734,6 +764,27 @@ def test_a_number_is_written_into_the_patch_as_it_was_typed(tmp_path: Path) -> N
         instrument.ask("patch/set", "route.1.curve", 0.72, "route.1.smooth_s", 1e-3)
         text = instrument.engine.project.patch_file.read_text(encoding="utf-8")
         assert "curve = 0.72\nsmooth_s = 0.001\n" in text
+
+
+def test_a_patch_whose_source_is_gone_gives_way_to_the_one_that_played_before_it(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with playing(folder, BODY_PATCH.replace("take:1", "demo"), has_trainer=False) as instrument:
+        good = (folder / "patch.toml").read_text(encoding="utf-8")
+        (folder / "patch.toml").write_text(good.replace("demo", "demmo"), encoding="utf-8")
+        wait_until(lambda: "demmo" in instrument.status()["patch_problem"], "the complaint")
+    with playing(folder, has_trainer=False) as instrument:
+        assert instrument.status()["source"]["name"] == "demo"
+        assert "demmo" in instrument.status()["patch_problem"]
+        (folder / "patch.toml").write_text(good, encoding="utf-8")
+        wait_until(lambda: not instrument.status()["patch_problem"], "the mended patch")
+    assert not list(folder.glob("patch.played*"))
+
+
+def test_a_folder_without_a_patch_is_left_as_it_is(instrument: Playing, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CommandFailed, match="no such patch"):
+        instrument.ask("project/open", str(tmp_path / "empty"))
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_another_computer_chooses_no_source_and_no_file_outside_the_project(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from instrument.patch import Patch, PatchError
-from instrument.patch_file import playable_patch
+from instrument.patch_file import find_patch, playing_patch
 from instrument.patch_keeper import LOOK_EVERY_S, ONE_EDIT_S, PatchKeeper
 from instrument.source import SourceError
 
@@ -23,7 +23,7 @@ class Playing:
         self.told: list[str] = []
         self.is_refusing = False
         file.write_text(TEXT)
-        self.keeper = PatchKeeper(file, play=self.play, on_change=self.tell, now_s=lambda: self.now_s)
+        self.keeper = PatchKeeper(file, find_patch(file), play=self.play, on_change=self.tell, now_s=lambda: self.now_s)
 
     def play(self, patch: Patch) -> None:
         if self.is_refusing:
@@ -132,10 +132,10 @@ def test_while_the_file_is_wrong_what_plays_lies_beside_it_for_an_engine_that_st
     saved_by_an_editor(file, "[[route")
     playing.attend()
     playing.attend()
-    patch, text, problem = playable_patch(file)
-    assert (patch.smoothing.beta, text) == (2.5, TEXT.replace("1.0", "2.5"))
-    assert "not valid TOML" in problem
-    again = PatchKeeper(file, play=playing.play, on_change=playing.tell, now_s=lambda: playing.now_s)
+    found = find_patch(file)
+    assert (found.patch.smoothing.beta, found.text) == (2.5, TEXT.replace("1.0", "2.5"))
+    assert "not valid TOML" in found.problem
+    again = PatchKeeper(file, find_patch(file), play=playing.play, on_change=playing.tell, now_s=lambda: playing.now_s)
     assert "not valid TOML" in again.problem
     assert file.read_text() == "[[route"
     again.change(TEXT)
@@ -155,10 +155,27 @@ def test_undo_puts_back_what_plays_where_a_mistake_was_saved(playing: Playing, f
     assert file.read_text() == TEXT
 
 
+def test_who_works_beside_an_engine_knows_the_patch_that_plays(playing: Playing, file: Path) -> None:
+    playing.is_refusing = True
+    saved_by_an_editor(file, TEXT.replace("1.0", "9.0"))
+    playing.attend()
+    playing.attend()
+    assert "no camera" in playing.keeper.problem
+    assert playing_patch(file).smoothing.beta == 1.0
+    playing.is_refusing = False
+    playing.set_beta(3.0)
+    assert playing_patch(file).smoothing.beta == 3.0
+
+
+def test_line_ends_of_another_system_stay_one(playing: Playing, file: Path) -> None:
+    file.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert playing.keeper.text() == TEXT
+
+
 def test_without_a_patch_that_played_a_wrong_one_is_refused(file: Path) -> None:
     file.write_text("[[route")
     with pytest.raises(PatchError, match="not valid TOML"):
-        playable_patch(file)
+        find_patch(file)
 
 
 def test_a_patch_that_is_gone_is_said_and_plays_on(playing: Playing, file: Path) -> None:
@@ -177,7 +194,7 @@ def test_another_project_is_opened_without_the_edits_of_the_one_before(playing: 
     playing.set_beta(2.0)
     other = tmp_path / "other.toml"
     other.write_text(TEXT.replace("1.0", "7.0"))
-    playing.keeper.open(other)
+    playing.keeper.open(other, find_patch(other))
     assert playing.keeper.text() == other.read_text()
     with pytest.raises(ValueError, match="nothing of the patch to undo"):
         playing.keeper.undo()
