@@ -703,9 +703,9 @@ def _played(count: int, runs: int) -> list[float]:
                 taken_s = []
                 for _ in range(runs):
                     time.sleep(1.5)  # the advice about the last model is being found out meanwhile
-                    client.ask("/instrument/subscribe", "prediction")
                     started_s = time.perf_counter()
                     client.ask("/instrument/train", timeout_s=120.0)
+                    client.ask("/instrument/subscribe", "prediction")  # not before: a subscription ends after 10 s
                     next(address for address, _ in client.messages(2.0) if address == "/instrument/prediction")
                     taken_s.append(time.perf_counter() - started_s)
         finally:

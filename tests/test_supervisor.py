@@ -257,7 +257,7 @@ def test_an_engine_killed_while_a_mistake_stands_in_the_patch_plays_what_played_
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be stopped there")
 def test_an_engine_that_hangs_is_killed_and_started_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FROZEN_S", 3.0)
+    monkeypatch.setattr(supervisor, "FROZEN_S", 6.0)
     said: list[str] = []
     options = {"folder": str(project), "in_port": free_udp_port()}
     one = Supervisor(options, say=said.append)
