@@ -85,9 +85,11 @@ class Supervisor:
         self._midi = MidiPorts({})
         self._inputs = MidiInputs(self._hear_midi)
         self._strokes = Strokes()
-        family = socket.AF_INET6 if ":" in str(self._options.get("listen_host", "")) else socket.AF_INET
-        self._wire = socket.socket(family, socket.SOCK_DGRAM)
+        host, _ = parse_host_port(self._engine_address())
+        self._wire = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self._wire.setblocking(False)
+        with contextlib.suppress(OSError):  # else it would hear the whole network; the engine says what is wrong
+            self._wire.bind((host, 0))
         self._reader: MidiPipeReader | None = None
         self._told: tuple[Mapping[str, Any], int | None] = ({}, None)
         self._is_stopping = False  # no event: a signal's handler that sets one can lock up with whoever waits for it

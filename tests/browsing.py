@@ -74,6 +74,14 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, select, a, [ro
 WHO = {"engine": "instrument.engine_process", "console": "instrument.console.process"}
 
 
+def is_gone(process: psutil.Process) -> bool:
+    """Whether that process has ended."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 class Program:
     """`instrument play` with its page, as a user starts it."""
 
@@ -109,7 +117,7 @@ class Program:
         child = self.child(name)
         assert child is not None
         child.kill()
-        wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, f"the {name} to die")
+        wait_until(lambda: is_gone(child), f"the {name} to die")
 
     def ask(self, address: str, *arguments: Value) -> list[Value]:
         with Client(port=self.port) as client:
