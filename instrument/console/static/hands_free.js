@@ -55,13 +55,14 @@ export function handsFree(say) {
   let series = null; // {card, isOver, watch, isEnding}
   const begin = async (card, times = settings.times) => {
     if (series) return stop();
-    const mine = { card, isOver: false, watch: settings.until_rest ? restWatch() : null, isEnding: false };
+    const mine = { card, isOver: false, watch: null, isEnding: false };
     series = mine;
     show();
     let kept = 0;
     let trouble = "";
     for (let number = 1; number <= times && !mine.isOver; number++) {
       say(t("hands_free_take", { number, times, what: card.name }));
+      mine.watch = settings.until_rest ? restWatch() : null;
       mine.isEnding = false;
       const begunAt = performance.now();
       try {
@@ -111,9 +112,9 @@ export function handsFree(say) {
       live.on("frame", (moving) => {
         const watch = series?.watch;
         const phase = live.state.recording?.[0];
-        if (!watch || phase === "idle") return;
+        if (!watch) return;
         if (phase === "count_in") watch.begin(moving);
-        else if (watch.isBack(moving) && !series.isEnding) {
+        else if (phase === "recording" && watch.isBack(moving) && !series.isEnding) {
           series.isEnding = true;
           live.ask("/instrument/record/stop").catch(() => {});
         }

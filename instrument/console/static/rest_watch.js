@@ -20,9 +20,10 @@ export function restWatch() {
       distances = [];
       backFor = 0;
     },
-    // Takes in a frame; whether the performer has gone away and is back.
+    // Takes in a frame; whether the performer has gone away and is back. Without a beginning, the first one seen is rest.
     isBack(moving) {
       const now = joints(moving);
+      rest ??= now;
       const distance = rest && now ? between(rest, now) : (distances.at(-1) ?? 0);
       distances.push(distance);
       const farthest = Math.max(...distances);
