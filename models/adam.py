@@ -8,34 +8,32 @@ from instrument.models.mlp import FloatArray
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, algorithm 1)."""
+    """Adam (Kingma and Ba 2015, algorithm 1), its averages kept as sums that the size of a step makes up for."""
 
     def __init__(self, parameters: FloatArray, *, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self._parameters = parameters
         self._beta1 = beta1
         self._beta2 = beta2
         self._steps = 0
-        self._mean = np.zeros_like(parameters)
-        self._square = np.zeros_like(parameters)
+        self._sum = np.zeros_like(parameters)
+        self._squares = np.zeros_like(parameters)
         self._scratch = np.empty_like(parameters)
 
     def step(self, gradient: FloatArray, rate: float) -> None:
         """Moves the parameters one step against the gradient, which it overwrites."""
         self._steps += 1
         scratch = self._scratch
-        self._mean *= self._beta1
-        np.multiply(gradient, 1.0 - self._beta1, out=scratch)
-        self._mean += scratch
-        self._square *= self._beta2
+        self._sum *= self._beta1
+        self._sum += gradient
+        self._squares *= self._beta2
         np.multiply(gradient, gradient, out=gradient)
-        gradient *= 1.0 - self._beta2
-        self._square += gradient
-        unbias_mean = 1.0 - self._beta1**self._steps
-        unbias_square = 1.0 - self._beta2**self._steps
-        np.sqrt(self._square, out=scratch)
-        scratch += 1e-8 * math.sqrt(unbias_square)
-        np.divide(self._mean, scratch, out=scratch)
-        scratch *= rate * math.sqrt(unbias_square) / unbias_mean
+        self._squares += gradient
+        mean_share = (1.0 - self._beta1) / (1.0 - self._beta1**self._steps)
+        square_share = math.sqrt((1.0 - self._beta2) / (1.0 - self._beta2**self._steps))
+        np.sqrt(self._squares, out=scratch)
+        scratch += 1e-8 / square_share
+        np.divide(self._sum, scratch, out=scratch)
+        scratch *= rate * mean_share / square_share
         self._parameters -= scratch
 
 

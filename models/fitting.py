@@ -9,7 +9,7 @@ docs/learning.md has what each choice is worth.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -20,18 +20,14 @@ from numpy.typing import NDArray
 
 from instrument.kernels.cpu import Layer, forward
 from instrument.kernels.packing import FloatArray
-from instrument.models.adam import Adam, one_cycle_rate
+from instrument.models.descent import BATCH, Descent, Lesson, noise_for
 from instrument.models.holdout import Holdout, hold_out
 from instrument.models.members import side_by_side
-from instrument.models.mlp import Mlp, parameter_count
+from instrument.models.mlp import Mlps, parameter_count
 from instrument.models.ridge_head import beside, pose_count, ridge_head
 from instrument.models.whitening import View, standardised, varying, whitened, widened
 
-BATCH = 64
-_NOISE_PLACES = 1 << 16
 _PROGRESS_REPORTS = 24
-_TRIAL_STEPS = 100
-"""The network that is only scored takes every second step, if that leaves as many as this."""
 _FARTHEST = 10.0
 """Standard deviations beyond which an input is a glitch, and is learned from as if it were there."""
 _HIGHEST_LOSS = 1e3
@@ -265,112 +261,126 @@ def _fit(
     on_progress: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
-    finals = [_Fit(examples, hidden, seed, recipe, member) for member in range(recipe.members)]
+    members, trial = range(recipe.members), recipe.members
+    learners = _learners(examples, seed, recipe)
     held = hold_out(balanced_groups(examples), examples.takes)
-    is_tried = is_validated and bool(held.is_held.any())
-    stride = 2 if examples.class_count and recipe.steps >= 2 * _TRIAL_STEPS else 1
-    shorter = replace(recipe, steps=recipe.steps // stride)
-    trial = _Fit(rows_of(examples, held.is_seen), hidden, seed, shorter) if is_tried else None
     unseen = rows_of(examples, held.is_held)
+    is_tried = is_validated and len(unseen) > 0
+    if is_tried:  # by one that is only scored
+        learners += _learners(rows_of(examples, held.is_seen), seed, replace(recipe, members=1))
+    training = _Training(learners, hidden, recipe, is_class=examples.class_count > 0)
     losses = np.zeros(recipe.steps)
     every = max(1, recipe.steps // _PROGRESS_REPORTS)
     for step in range(recipe.steps):
         if is_cancelled():
             raise Cancelled
-        losses[step] = sum(member.step(step) for member in finals) / len(finals)
-        if trial and step % stride == 0 and step // stride < shorter.steps:
-            trial.step(step // stride)
+        losses[step] = training.step(step)[: recipe.members].mean()
         if step == 0 or (step + 1) % every == 0 or step + 1 == recipe.steps:
-            score = _score(partial(forward, trial.layers()), unseen) if trial else None
+            score = _score(partial(forward, training.layers(trial)), unseen) if is_tried else None
             on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
-    layers = side_by_side([member.layers() for member in finals])
+    layers = side_by_side([training.layers(member) for member in members])
     if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise _Diverged("weights that are not finite")
     if _has_died(layers, examples.values):
         raise _Diverged("a layer in which no unit answers to anything")
     return Fitted(
         layers=layers,
-        bare=side_by_side([member.bare() for member in finals]),
-        shift=finals[0].view.mean,
-        gain=finals[0].view.scale,
+        bare=side_by_side([training.bare(member) for member in members]),
+        shift=learners[0].view.mean,
+        gain=learners[0].view.scale,
         loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
         steps=recipe.steps,
         members=recipe.members,
-        validation=validate(partial(forward, trial.layers()), unseen, held) if trial else None,
+        validation=validate(partial(forward, training.layers(trial)), unseen, held) if is_tried else None,
         notes=tuple(notes),
     )
 
 
-class _Fit:
-    """One network on its way."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learner:
+    """How one network sees its features, and what it learns from."""
 
-    def __init__(self, examples: Examples, hidden: tuple[int, ...], seed: int, recipe: Recipe, member: int = 0) -> None:
-        rng = np.random.default_rng([seed, member])
-        self._recipe = recipe
-        self.view: View = whitened(examples.values) if member else standardised(examples.values)
-        values, groups, origins = with_varied(examples)
-        targets = examples.targets[origins]
-        self._values = self.view.of(values, farthest=_FARTHEST)
-        count, features = self._values.shape
-        self._head: tuple[Layer, Layer] | None = None
-        if examples.class_count:
-            off = recipe.smoothing / examples.class_count
-            self._targets = np.full((examples.class_count, examples.class_count), off, dtype=np.float32)
-            self._targets[np.diag_indices(examples.class_count)] += 1.0 - recipe.smoothing
-            self._target_rows = targets.astype(np.intp)
-        else:
-            self._targets = targets.astype(np.float32)[:, None]
-            if recipe.head:
-                self._head = ridge_head(self._values, self._targets[:, 0], examples.takes, seed)
-            self._target_rows = np.arange(count)
-        self._draws = balanced_draws(groups, recipe.steps * BATCH, rng).reshape(recipe.steps, BATCH)
-        # One pool of noise, read from another place each step: fresh noise costs as much as the gradient.
-        self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * features, dtype=np.float32)
-        self._noise *= recipe.noise
-        self._noise_starts = rng.integers(_NOISE_PLACES, size=recipe.steps)
-        self._network = Mlp(
-            (features, *hidden, self._targets.shape[1]),
-            loss="cross_entropy" if examples.class_count else "squared_error",
-            rows=BATCH,
-            rng=rng,
+    view: View
+    lesson: Lesson
+    rng: np.random.Generator
+    head: tuple[Layer, Layer] | None
+
+    def head_loss(self, step: int) -> float:
+        """What is off in a batch where the head is all there is."""
+        assert self.head is not None
+        lesson = self.lesson
+        given = forward(self.head, lesson.values[lesson.draws[step]])
+        return float(np.square(given - lesson.targets[lesson.wanted[step]]).mean())
+
+
+def _learners(examples: Examples, seed: int, recipe: Recipe) -> list[_Learner]:
+    """One for each member of the recipe; all but the first see their features decorrelated a little."""
+    views = [standardised(examples.values), *([whitened(examples.values)] if recipe.members > 1 else [])]
+    values, groups, origins = with_varied(examples)
+    seen = [view.of(values, farthest=_FARTHEST) for view in views]
+    targets, shown = target_table(examples, recipe.smoothing)
+    learners = []
+    for member in range(recipe.members):
+        rng, which = np.random.default_rng([seed, member]), min(member, 1)
+        draws = balanced_draws(groups, recipe.steps * BATCH, rng).reshape(recipe.steps, BATCH)
+        noise, starts = noise_for(values.shape[1], recipe.noise, recipe.steps, rng)
+        lesson = Lesson(
+            values=seen[which],
+            targets=targets,
+            draws=draws,
+            wanted=shown[origins[draws]],
+            noise=noise,
+            noise_starts=starts,
         )
-        if self._head is not None:
-            self._network.layers[-1][0][...] = 0.0  # it begins with no opinion
-        self._adam = Adam(self._network.parameters)
-        self._batch = np.empty((BATCH, features), dtype=np.float32)
+        head = ridge_head(seen[which], targets[:, 0], examples.takes, seed) if recipe.head else None
+        learners.append(_Learner(view=views[which], lesson=lesson, rng=rng, head=head))
+    return learners
 
-    def step(self, number: int) -> float:
-        """The loss of the next batch, from which it learns.
+
+class _Training:
+    """The networks of those learners on their way, their heads beside them."""
+
+    def __init__(
+        self, learners: Sequence[_Learner], hidden: tuple[int, ...], recipe: Recipe, *, is_class: bool
+    ) -> None:
+        lessons = [one.lesson for one in learners]
+        self._learners, self._head_share = learners, recipe.head
+        networks = Mlps(
+            (lessons[0].values.shape[1], *hidden, lessons[0].targets.shape[1]),
+            loss="cross_entropy" if is_class else "squared_error",
+            rows=BATCH,
+            rngs=[one.rng for one in learners],
+        )
+        if recipe.head:
+            networks.layers[-1][0][...] = 0.0  # they begin with no opinion
+        self._descent = Descent(networks, lessons, peak_rate=recipe.peak_rate)
+
+    def step(self, number: int) -> NDArray[np.float64]:
+        """(M,): the loss of each network's next batch, from which it learns; a head alone has nothing to learn.
 
         Raises _Diverged.
         """
-        rows, batch = self._draws[number], self._batch
-        self._values.take(rows, axis=0, out=batch, mode="clip")  # other modes make a copy first
-        if self._head is not None and self._recipe.head == 1.0:
-            return float(np.square(forward(self._head, batch) - self._targets[rows]).mean())
-        start = self._noise_starts[number]
-        batch += self._noise[start : start + batch.size].reshape(batch.shape)
-        loss = self._network.loss_and_gradient(batch, self._targets[self._target_rows[rows]])
-        if not abs(loss) < _HIGHEST_LOSS:
-            raise _Diverged(f"loss {loss:g} at step {number + 1}")
-        self._adam.step(self._network.gradient, one_cycle_rate(number, self._recipe.steps, self._recipe.peak_rate))
-        return loss
+        if self._head_share == 1.0:
+            return np.array([one.head_loss(number) for one in self._learners])
+        losses = self._descent.step(number)
+        if not (np.abs(losses) < _HIGHEST_LOSS).all():
+            raise _Diverged(f"loss {losses.max():g} at step {number + 1}")
+        return losses
 
-    def layers(self) -> tuple[Layer, ...]:
-        """The network with the view of its features in its first layer."""
-        return self._joined(self.view.folded)
+    def layers(self, member: int) -> tuple[Layer, ...]:
+        """That network with the view of its features in its first layer."""
+        return self._joined(member, self._learners[member].view.folded)
 
-    def bare(self) -> tuple[Layer, ...]:
-        """The network on standardised features."""
-        return self._joined(lambda weights, biases: (self.view.turned(weights), biases))
+    def bare(self, member: int) -> tuple[Layer, ...]:
+        """That network on standardised features."""
+        view = self._learners[member].view
+        return self._joined(member, lambda weights, biases: (view.turned(weights), biases))
 
-    def _joined(self, fold: Callable[..., tuple[NDArray[Any], NDArray[Any]]]) -> tuple[Layer, ...]:
-        """The network, the head beside it, with its first layer folded that way."""
-        layers: tuple[Layer, ...] = tuple(
-            (weights.astype(np.float32), biases.astype(np.float32)) for weights, biases in self._network.layers
-        )
-        if self._head is not None:
-            layers = self._head if self._recipe.head == 1.0 else beside(self._head, layers, self._recipe.head)
+    def _joined(self, member: int, fold: Callable[..., tuple[NDArray[Any], NDArray[Any]]]) -> tuple[Layer, ...]:
+        """That network, the head beside it, with its first layer folded that way."""
+        head, layers = self._learners[member].head, self._descent.layers(member)
+        if head is not None:
+            layers = head if self._head_share == 1.0 else beside(head, layers, self._head_share)
         weights, biases = fold(*layers[0])
         return (weights.astype(np.float32), biases.astype(np.float32)), *layers[1:]
 
@@ -379,6 +389,15 @@ def _has_died(layers: tuple[Layer, ...], values: FloatArray) -> bool:
     """Whether some hidden layer gives 0 for everything, as ReLU does for good after a step too large."""
     rows = values[:: max(1, len(values) // 1000)]
     return any(not np.any(rows := np.maximum(forward([layer], rows), 0.0)) for layer in layers[:-1])
+
+
+def target_table(examples: Examples, smoothing: float) -> tuple[FloatArray, NDArray[np.intp]]:
+    """(K, C) what may be learned, smoothed probabilities or values, and (N,) which of it each example shows."""
+    if not examples.class_count:
+        return examples.targets.astype(np.float32)[:, None], np.arange(len(examples))
+    table = np.full((examples.class_count,) * 2, smoothing / examples.class_count, dtype=np.float32)
+    table[np.diag_indices(examples.class_count)] += 1.0 - smoothing
+    return table, examples.targets.astype(np.intp)
 
 
 def with_varied(examples: Examples) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from instrument.kernels.cpu import Layer, forward
 from instrument.kernels.packing import FloatArray
-from instrument.models.adam import Adam, one_cycle_rate
-from instrument.models.fitting import BATCH, Cancelled, Progress, TrainingError
+from instrument.models.descent import BATCH, Descent, Lesson, noise_for
+from instrument.models.fitting import Cancelled, Progress, TrainingError
 from instrument.models.members import side_by_side
-from instrument.models.mlp import Mlp
+from instrument.models.mlp import Mlps
 from instrument.models.recent_past import Liveliness, RecentPast, liveliness, recent_past_of, unit_of, usual_of
 from instrument.models.staging import NOTHING, Performance, Run, more_for, perform
 
@@ -32,7 +32,6 @@ _NOISE = 0.15
 _SMOOTHING = 0.05
 _FARTHEST = 8.0
 """Standard deviations beyond which what is seen is cut off."""
-_NOISE_PLACES = 1 << 16
 _PROGRESS_REPORTS = 24
 _SHORTEST_REST_S = 0.2
 
@@ -115,17 +114,15 @@ def fit_following(
     seen = np.clip((rows - shift) * gain, -_FARTHEST, _FARTHEST)
     wanted = wanted * np.float32(1 - _SMOOTHING) + np.float32(_SMOOTHING) * prior
     steps = max(2, round(effort * _STEPS * more**2))
-    members = [
-        _Member(seen, wanted, hidden, steps, np.random.default_rng([seed, 13, member])) for member in range(MEMBERS)
-    ]
+    descent = _descent(seen, wanted, hidden, steps, [np.random.default_rng([seed, 13, one]) for one in range(MEMBERS)])
     losses = np.zeros(steps)
     every = max(1, steps // _PROGRESS_REPORTS)
     for step in range(steps):
         check()
-        losses[step] = sum(member.step(step) for member in members) / len(members)
+        losses[step] = descent.step(step).mean()
         if step == 0 or (step + 1) % every == 0 or step + 1 == steps:
             on_progress(Progress(step=step + 1, steps=steps, loss=losses[step], validation=None))
-    bare = _with_elapsed(side_by_side([member.layers for member in members]), seen, elapsed)
+    bare = _with_elapsed(side_by_side([descent.layers(member) for member in range(MEMBERS)]), seen, elapsed)
     if not all(np.isfinite(array).all() for layer in bare for array in layer):
         raise TrainingError("training ran away; look for a feature with enormous values")
     weights, biases = bare[0]
@@ -245,34 +242,20 @@ def _examples(
     return past.inputs(seen), wanted, elapsed.astype(np.float32)
 
 
-class _Member:
-    """One network on its way."""
-
-    def __init__(
-        self, seen: FloatArray, wanted: FloatArray, hidden: tuple[int, ...], steps: int, rng: np.random.Generator
-    ) -> None:
-        count, width = seen.shape
-        self._seen, self._wanted, self._steps = seen, wanted, steps
-        self._network = Mlp((width, *hidden, wanted.shape[1]), loss="cross_entropy", rows=BATCH, rng=rng)
-        self._adam = Adam(self._network.parameters)
+def _descent(
+    seen: FloatArray, wanted: FloatArray, hidden: tuple[int, ...], steps: int, rngs: Sequence[np.random.Generator]
+) -> Descent:
+    """Networks that learn what is `wanted` (R, C) of what is `seen` (R, F), each in an order of its own."""
+    count, width = seen.shape
+    networks = Mlps((width, *hidden, wanted.shape[1]), loss="cross_entropy", rows=BATCH, rngs=rngs)
+    lessons = []
+    for rng in rngs:
         rounds = -(-steps * BATCH // count)
-        draws = np.concatenate([rng.permutation(count) for _ in range(rounds)])[: steps * BATCH]
-        self._draws = draws.reshape(steps, BATCH)
-        # One pool of noise, read from another place each step, as in `models.fitting`.
-        self._noise = rng.standard_normal(_NOISE_PLACES + BATCH * width, dtype=np.float32) * np.float32(_NOISE)
-        self._noise_starts = rng.integers(_NOISE_PLACES, size=steps)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        return tuple(self._network.layers)
-
-    def step(self, step: int) -> float:
-        draw, start = self._draws[step], self._noise_starts[step]
-        batch = self._seen[draw]
-        batch += self._noise[start : start + batch.size].reshape(batch.shape)
-        loss = self._network.loss_and_gradient(batch, self._wanted[draw])
-        self._adam.step(self._network.gradient, one_cycle_rate(step, self._steps, _PEAK_RATE))
-        return loss
+        drawn = np.concatenate([rng.permutation(count) for _ in range(rounds)])[: steps * BATCH]
+        draws = drawn.reshape(steps, BATCH)
+        noise, starts = noise_for(width, _NOISE, steps, rng)
+        lessons.append(Lesson(values=seen, targets=wanted, draws=draws, wanted=draws, noise=noise, noise_starts=starts))
+    return Descent(networks, lessons, peak_rate=_PEAK_RATE)
 
 
 def _with_elapsed(layers: tuple[Layer, ...], seen: FloatArray, elapsed: FloatArray) -> tuple[Layer, ...]:

@@ -21,7 +21,7 @@ from instrument.kernels.packing import (
     pack,
 )
 from instrument.models.adam import Adam, one_cycle_rate
-from instrument.models.mlp import Mlp, layer_views
+from instrument.models.mlp import Mlps, layer_views
 
 MOST_WORST_JUMP = 0.02
 """Of a control's range: more than this is heard as a step, and 4 bits that give it are refused."""
@@ -112,9 +112,10 @@ def train_on(
     wanted = forward(layers, rows)
     spread = max(float(wanted.std()), 1e-6)
     widths = (rows.shape[1], *(len(biases) for _, biases in layers))
-    network = Mlp(widths, loss="squared_error", rows=_QAT_ROWS, rng=rng)
+    network = Mlps(widths, loss="squared_error", rows=_QAT_ROWS, rngs=[rng])
+    rounded = _alone(network.layers)
     exact = np.zeros_like(network.parameters)
-    views = layer_views(exact, widths)
+    views = _alone(layer_views(exact, widths))
     for (weights, biases), (from_weights, from_biases) in zip(views, layers, strict=True):
         weights[...], biases[...] = from_weights, from_biases
     # The last layer gives its outputs in deviations, so that one rate suits every task.
@@ -127,13 +128,14 @@ def train_on(
     for step in range(_QAT_STEPS):
         if is_cancelled():
             break
-        _copy_rounded(views, network.layers, bits)
+        _copy_rounded(views, rounded, bits)
         draw = rng.integers(len(rows), size=_QAT_ROWS)
-        recent = 0.9 * recent + 0.1 * network.loss_and_gradient(rows[draw], wanted[draw] / spread)
+        (loss,) = network.losses_and_gradient(rows[None, draw], wanted[None, draw] / spread)
+        recent = 0.9 * recent + 0.1 * float(loss)
         if step >= _QAT_STEPS * 2 // 3 and recent < least:
             best, least = exact.copy(), recent
         adam.step(network.gradient, one_cycle_rate(step, _QAT_STEPS, peak))
-    final = layer_views(exact if best is None else best, widths)
+    final = _alone(layer_views(exact if best is None else best, widths))
     packed = []
     for index, (weights, biases) in enumerate(final):
         factor = spread if index == len(final) - 1 else 1.0
@@ -257,6 +259,11 @@ def _codes(weights: NDArray[Any], scales: FloatArray, zeros: NDArray[np.uint8], 
 def _nearest(weights: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any], bits: int) -> NDArray[np.int16]:
     steps = np.rint(weights / np.where(scale > 0, scale, 1.0)) + zero
     return np.clip(steps, *((-127, 127) if bits == 8 else (0, 15))).astype(np.int16)
+
+
+def _alone(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers of the only one of networks side by side."""
+    return [(weights[0], biases[0, 0]) for weights, biases in layers]
 
 
 def _copy_rounded(views: Sequence[Layer], into: Sequence[Layer], bits: int) -> None:

@@ -7,9 +7,8 @@ import pytest
 
 from instrument.kernels.cpu import EnsembleForward, FrameForward, dequantised
 from instrument.kernels.packing import PackedNetwork
-from instrument.models.ensemble import BatchedMlps, fit_ensemble
+from instrument.models.ensemble import fit_ensemble
 from instrument.models.fitting import Cancelled, Examples, Recipe
-from instrument.models.mlp import Mlp, layer_views
 from instrument.models.quantize import round_to_nearest
 
 RNG = np.random.default_rng(0)
@@ -21,24 +20,6 @@ def a_task(classes: int) -> Examples:
     shown = np.tanh(values[:, 0]) * 0.5 + 0.5
     targets = (shown * classes).astype(np.intp) if classes else shown
     return Examples(values=values, targets=targets, takes=np.arange(200) // 50, class_count=classes)
-
-
-@pytest.mark.parametrize("is_class", [True, False])
-def test_the_gradient_of_every_member_is_that_of_a_network_alone(is_class: bool) -> None:
-    widths = (6, 5, 4, 3)
-    batched = BatchedMlps(widths, [np.random.default_rng(seed) for seed in range(3)], is_class=is_class)
-    rows = RNG.standard_normal((3, 8, 6), dtype=np.float32)
-    targets = np.full((3, 8, 3), 1 / 3, dtype=np.float32)
-    losses = batched.losses_and_gradient(rows, targets)
-    for member in range(3):
-        loss = "cross_entropy" if is_class else "squared_error"
-        alone = Mlp(widths, loss=loss, rows=8, rng=np.random.default_rng(member))
-        assert alone.loss_and_gradient(rows[member], targets[member]) == pytest.approx(losses[member], rel=1e-5)
-        for (weights, biases), (own_weights, own_biases) in zip(
-            layer_views(alone.gradient, widths), batched._gradients, strict=True
-        ):
-            np.testing.assert_allclose(own_weights[member], weights, rtol=1e-4, atol=1e-6)
-            np.testing.assert_allclose(own_biases[member, 0], biases, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [0, 3])

@@ -1,43 +1,47 @@
-"""Gradients, optimiser and learning rate, checked against PyTorch in double precision."""
+"""Gradients, each network alone, optimiser and learning rate, checked against PyTorch in double precision."""
 
 import numpy as np
 import pytest
 import torch
 
 from instrument.models.adam import Adam, one_cycle_rate
-from instrument.models.mlp import Loss, Mlp
+from instrument.models.mlp import Loss, Mlps, parameter_count
 
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "squared_error")
 
 
-def batch(rows: int, features: int, outputs: int, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(1)
+def batch(rows: int, features: int, outputs: int, loss: Loss, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
     targets = rng.random((rows, outputs))
     if loss == "cross_entropy":
         targets /= targets.sum(axis=1, keepdims=True)
     return rng.standard_normal((rows, features)), targets
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("widths", [(6, 5, 4, 3), (7, 3), (4, 9, 1), (1, 1, 1)])
-def test_the_gradient_is_that_of_autograd(widths: tuple[int, ...], loss: Loss) -> None:
-    network = Mlp(widths, loss=loss, rows=11, rng=np.random.default_rng(0), dtype=np.float64)
-    inputs, targets = batch(11, widths[0], widths[-1], loss)
-    given = network.loss_and_gradient(inputs, targets)
+def test_the_gradient_of_each_network_is_that_of_autograd(widths: tuple[int, ...], loss: Loss, count: int) -> None:
+    rngs = [np.random.default_rng(number) for number in range(count)]
+    networks = Mlps(widths, loss=loss, rows=11, rngs=rngs, dtype=np.float64)
+    batches = [batch(11, widths[0], widths[-1], loss, seed) for seed in range(count)]
+    inputs, targets = (np.stack(arrays) for arrays in zip(*batches, strict=True))
+    losses = networks.losses_and_gradient(inputs, targets)
 
-    parameters = [torch.tensor(array, requires_grad=True) for layer in network.layers for array in layer]
+    parameters = [torch.tensor(array, requires_grad=True) for layer in networks.layers for array in layer]
     rows = torch.tensor(inputs)
     for index in range(0, len(parameters), 2):
         rows = rows @ parameters[index] + parameters[index + 1]
         if index + 2 < len(parameters):
             rows = torch.relu(rows)
     criterion = torch.nn.CrossEntropyLoss() if loss == "cross_entropy" else torch.nn.MSELoss()
-    wanted = criterion(rows, torch.tensor(targets))
-    wanted.backward()
+    wanted = [criterion(given, torch.tensor(own)) for given, own in zip(rows, targets, strict=True)]
+    torch.stack(wanted).sum().backward()
 
-    assert given == pytest.approx(wanted.item(), rel=1e-12)
+    np.testing.assert_allclose(losses, [one.item() for one in wanted], rtol=1e-12)
     gradient = np.concatenate([parameter.grad.numpy().reshape(-1) for parameter in parameters])
-    np.testing.assert_allclose(network.gradient, gradient, rtol=1e-10, atol=1e-14)
+    assert len(gradient) == count * parameter_count(widths)
+    np.testing.assert_allclose(networks.gradient, gradient, rtol=1e-10, atol=1e-14)
 
 
 def test_adam_moves_as_pytorch_s_does() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from instrument.kernels.cpu import forward
 from instrument.models import ridge_head as module
-from instrument.models.fitting import BATCH, Examples, balanced_draws, fit, recipe_for
+from instrument.models.descent import BATCH
+from instrument.models.fitting import Examples, balanced_draws, fit, recipe_for
 from instrument.models.ridge_head import beside, pose_count, ridge_head
 
 RNG = np.random.default_rng(0)
