@@ -1,10 +1,10 @@
 """Gradient descent of several networks at once, each on noisy batches of examples of its own.
 
-Adam with a one-cycle rate. The noise is read from a pool, from another place each step, for fresh noise costs more
-than the gradient.
+Adam with a one-cycle rate. The noise is read from a pool, from another place each step, for fresh noise costs as
+much as the gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from instrument.kernels.cpu import Layer
 from instrument.kernels.packing import FloatArray
 from instrument.models.adam import Adam, one_cycle_rate
-from instrument.models.mlp import Mlps
+from instrument.models.mlp import Loss, Mlps, layer_views
 
 BATCH = 64
 _NOISE_PLACES = 1 << 16
@@ -37,6 +37,23 @@ class Lesson:
     """(steps,) places in it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Networks to be trained."""
+
+    parameters: FloatArray
+    """(M, P): where they begin, and while they learn, how far they are."""
+    widths: tuple[int, ...]
+    loss: Loss
+    peak_rate: float
+    lessons: Sequence[Lesson]
+    """M"""
+
+    @property
+    def steps(self) -> int:
+        return len(self.lessons[0].draws)
+
+
 def noise_for(
     features: int, deviation: float, steps: int, rng: np.random.Generator
 ) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -46,28 +63,36 @@ def noise_for(
     return noise, rng.integers(_NOISE_PLACES, size=steps)
 
 
-class Descent:
-    """Networks on their way, each learning its lesson."""
+def descend(
+    task: Task,
+    *,
+    check: Callable[[], None] = lambda: None,
+    on_step: Callable[[int, NDArray[np.float64]], None] = lambda *_: None,
+) -> NDArray[np.float64]:
+    """(steps, M) losses of the networks of a task, which it trains.
 
-    def __init__(self, networks: Mlps, lessons: Sequence[Lesson], *, peak_rate: float) -> None:
-        self._networks, self._lessons, self._peak_rate = networks, lessons, peak_rate
-        self._adam = Adam(networks.parameters)
-        self._batch = np.empty((len(lessons), BATCH, networks.widths[0]), dtype=np.float32)
-        self._wanted = np.empty((len(lessons), BATCH, networks.widths[-1]), dtype=np.float32)
-
-    def step(self, number: int) -> NDArray[np.float64]:
-        """(M,): the loss of each network's next batch, from which it learns."""
-        for lesson, batch, wanted in zip(self._lessons, self._batch, self._wanted, strict=True):
+    `check` is called before every step, and `on_step` after it with its number and its losses (M,). What they raise
+    ends it.
+    """
+    networks = Mlps(task.parameters, task.widths, loss=task.loss, rows=BATCH)
+    adam = Adam(task.parameters)
+    batches = np.empty((len(task.lessons), BATCH, task.widths[0]), dtype=np.float32)
+    targets = np.empty((len(task.lessons), BATCH, task.widths[-1]), dtype=np.float32)
+    losses = np.empty((task.steps, len(task.lessons)))
+    for step in range(task.steps):
+        check()
+        for lesson, batch, wanted in zip(task.lessons, batches, targets, strict=True):
             # Other modes than "clip" make a copy first.
-            lesson.values.take(lesson.draws[number], axis=0, out=batch, mode="clip")
-            start = lesson.noise_starts[number]
+            lesson.values.take(lesson.draws[step], axis=0, out=batch, mode="clip")
+            start = lesson.noise_starts[step]
             batch += lesson.noise[start : start + batch.size].reshape(batch.shape)
-            lesson.targets.take(lesson.wanted[number], axis=0, out=wanted, mode="clip")
-        losses = self._networks.losses_and_gradient(self._batch, self._wanted)
-        rate = one_cycle_rate(number, len(self._lessons[0].draws), self._peak_rate)
-        self._adam.step(self._networks.gradient, rate)
-        return losses
+            lesson.targets.take(lesson.wanted[step], axis=0, out=wanted, mode="clip")
+        losses[step] = networks.losses_and_gradient(batches, targets)
+        adam.step(networks.gradient, one_cycle_rate(step, task.steps, task.peak_rate))
+        on_step(step, losses[step])
+    return losses
 
-    def layers(self, member: int) -> tuple[Layer, ...]:
-        """That network as it is now."""
-        return tuple((weights[member].copy(), biases[member, 0].copy()) for weights, biases in self._networks.layers)
+
+def layers_of(parameters: FloatArray, widths: tuple[int, ...]) -> tuple[Layer, ...]:
+    """The layers of the network with those parameters (P,)."""
+    return tuple((weights[0].copy(), biases[0, 0].copy()) for weights, biases in layer_views(parameters[None], widths))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from instrument.kernels.cpu import Layer
 from instrument.kernels.packing import FloatArray, PackedNetwork
-from instrument.models.descent import BATCH, Descent, Lesson, noise_for
+from instrument.models.descent import BATCH, Lesson, Task, descend, layers_of, noise_for
 from instrument.models.fitting import (
     Cancelled,
     Examples,
@@ -24,7 +24,7 @@ from instrument.models.fitting import (
     target_table,
     with_varied,
 )
-from instrument.models.mlp import Mlps
+from instrument.models.mlp import Loss, beginnings
 from instrument.models.quantize import round_to_nearest
 from instrument.models.whitening import standardised, varying, widened
 
@@ -84,7 +84,6 @@ def fit_ensemble(
     recipe = recipe or recipe_for(examples, hidden)
     view = standardised(examples.values)
     shift, gain = view.mean, view.scale
-    count = len(seeds)
     rngs = [np.random.default_rng(seed) for seed in seeds]
     values, groups, origins = with_varied(examples)
     seen_values = np.clip((values - shift) * gain, -_FARTHEST, _FARTHEST)
@@ -94,12 +93,8 @@ def fit_ensemble(
         rows = np.arange(len(values)) if seen is None else np.flatnonzero(seen[member][origins])
         drawn = balanced_draws(groups[rows], recipe.steps * BATCH, rng)
         draws.append(rows[drawn].reshape(recipe.steps, BATCH))
-    networks = Mlps(
-        (values.shape[1], *hidden, targets.shape[1]),
-        loss="cross_entropy" if examples.class_count else "squared_error",
-        rows=BATCH,
-        rngs=rngs,
-    )
+    widths = (values.shape[1], *hidden, targets.shape[1])
+    parameters = beginnings(widths, rngs)
     lessons = []
     for own, rng in zip(draws, rngs, strict=True):
         noise, starts = noise_for(values.shape[1], recipe.noise, recipe.steps, rng)
@@ -113,16 +108,18 @@ def fit_ensemble(
                 noise_starts=starts,
             )
         )
-    descent = Descent(networks, lessons, peak_rate=recipe.peak_rate)
-    losses = np.zeros((recipe.steps, count))
-    for step in range(recipe.steps):
+
+    def check() -> None:
         if is_cancelled():
             raise Cancelled
-        losses[step] = descent.step(step)
-    if not np.isfinite(networks.parameters).all():
+
+    loss: Loss = "cross_entropy" if examples.class_count else "squared_error"
+    task = Task(parameters=parameters, widths=widths, loss=loss, peak_rate=recipe.peak_rate, lessons=lessons)
+    losses = descend(task, check=check)
+    if not np.isfinite(parameters).all():
         raise TrainingError("training ran away; look for a feature with enormous values")
     return Ensemble(
-        members=tuple(descent.layers(member) for member in range(count)),
+        members=tuple(layers_of(own, widths) for own in parameters),
         shift=shift,
         gain=gain,
         losses=tuple(losses[-max(1, recipe.steps // 10) :].mean(axis=0).tolist()),

@@ -9,9 +9,8 @@ docs/learning.md has what each choice is worth.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 
 from instrument.kernels.cpu import Layer, forward
 from instrument.kernels.packing import FloatArray
-from instrument.models.descent import BATCH, Descent, Lesson, noise_for
+from instrument.models.descent import BATCH, Lesson, Task, descend, layers_of, noise_for
 from instrument.models.holdout import Holdout, hold_out
 from instrument.models.members import side_by_side
-from instrument.models.mlp import Mlps, parameter_count
+from instrument.models.mlp import beginnings, layer_views, parameter_count
 from instrument.models.ridge_head import beside, pose_count, ridge_head
 from instrument.models.whitening import View, standardised, varying, whitened, widened
 
@@ -261,37 +260,61 @@ def _fit(
     on_progress: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
-    members, trial = range(recipe.members), recipe.members
-    learners = _learners(examples, seed, recipe)
     held = hold_out(balanced_groups(examples), examples.takes)
     unseen = rows_of(examples, held.is_held)
-    is_tried = is_validated and len(unseen) > 0
-    if is_tried:  # by one that is only scored
-        learners += _learners(rows_of(examples, held.is_seen), seed, replace(recipe, members=1))
-    training = _Training(learners, hidden, recipe, is_class=examples.class_count > 0)
-    losses = np.zeros(recipe.steps)
+    trial: list[_Learner] = []
+    if is_validated and len(unseen):  # one is only scored, also on the way
+        trial = _learners(rows_of(examples, held.is_seen), seed, replace(recipe, members=1))
+    learners = [*trial, *_learners(examples, seed, recipe)]
+    widths = (examples.values.shape[1], *hidden, examples.class_count or 1)
+    parameters = beginnings(widths, [one.rng for one in learners])
+    if recipe.head:
+        layer_views(parameters, widths)[-1][0][...] = 0.0  # they begin with no opinion
+    networks = [_Network(one, own, widths, recipe.head) for one, own in zip(learners, parameters, strict=True)]
+    tried, finals = networks[: len(trial)], networks[len(trial) :]
     every = max(1, recipe.steps // _PROGRESS_REPORTS)
-    for step in range(recipe.steps):
+    recent: list[float] = []
+
+    def check() -> None:
         if is_cancelled():
             raise Cancelled
-        losses[step] = training.step(step)[: recipe.members].mean()
+
+    def report(step: int, losses: NDArray[np.float64]) -> None:
+        if not (np.abs(losses) < _HIGHEST_LOSS).all():
+            raise _Diverged(f"loss {losses.max():g} at step {step + 1}")
+        recent.append(float(losses[len(trial) :].mean()))
         if step == 0 or (step + 1) % every == 0 or step + 1 == recipe.steps:
-            score = _score(partial(forward, training.layers(trial)), unseen) if is_tried else None
-            on_progress(Progress(step=step + 1, steps=recipe.steps, loss=losses[step], validation=score))
-    layers = side_by_side([training.layers(member) for member in members])
+            score = _score(tried[0].said, unseen) if tried else None
+            loss = sum(recent) / len(recent)
+            on_progress(Progress(step=step + 1, steps=recipe.steps, loss=loss, validation=score))
+            recent.clear()
+
+    if recipe.head == 1.0:  # and nothing is left to learn
+        losses = np.array([[one.head_loss(step) for one in learners] for step in range(recipe.steps)])
+        report(recipe.steps - 1, losses[-1])
+    else:
+        task = Task(
+            parameters=parameters,
+            widths=widths,
+            loss="cross_entropy" if examples.class_count else "squared_error",
+            peak_rate=recipe.peak_rate,
+            lessons=[one.lesson for one in learners],
+        )
+        losses = descend(task, check=check, on_step=report)
+    layers = side_by_side([one.layers() for one in finals])
     if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise _Diverged("weights that are not finite")
     if _has_died(layers, examples.values):
         raise _Diverged("a layer in which no unit answers to anything")
     return Fitted(
         layers=layers,
-        bare=side_by_side([training.bare(member) for member in members]),
-        shift=learners[0].view.mean,
-        gain=learners[0].view.scale,
-        loss=float(losses[-max(1, recipe.steps // 10) :].mean()),
+        bare=side_by_side([one.bare() for one in finals]),
+        shift=finals[0].view.mean,
+        gain=finals[0].view.scale,
+        loss=float(losses[-max(1, recipe.steps // 10) :, len(trial) :].mean()),
         steps=recipe.steps,
         members=recipe.members,
-        validation=validate(partial(forward, training.layers(trial)), unseen, held) if is_tried else None,
+        validation=validate(tried[0].said, unseen, held) if tried else None,
         notes=tuple(notes),
     )
 
@@ -315,7 +338,9 @@ class _Learner:
 
 def _learners(examples: Examples, seed: int, recipe: Recipe) -> list[_Learner]:
     """One for each member of the recipe; all but the first see their features decorrelated a little."""
-    views = [standardised(examples.values), *([whitened(examples.values)] if recipe.members > 1 else [])]
+    views = [standardised(examples.values)]
+    if recipe.members > 1:
+        views.append(whitened(examples.values, views[0]))
     values, groups, origins = with_varied(examples)
     seen = [view.of(values, farthest=_FARTHEST) for view in views]
     targets, shown = target_table(examples, recipe.smoothing)
@@ -337,50 +362,30 @@ def _learners(examples: Examples, seed: int, recipe: Recipe) -> list[_Learner]:
     return learners
 
 
-class _Training:
-    """The networks of those learners on their way, their heads beside them."""
+class _Network:
+    """One learner's network, with the head beside it and the view of its features in its first layer."""
 
-    def __init__(
-        self, learners: Sequence[_Learner], hidden: tuple[int, ...], recipe: Recipe, *, is_class: bool
-    ) -> None:
-        lessons = [one.lesson for one in learners]
-        self._learners, self._head_share = learners, recipe.head
-        networks = Mlps(
-            (lessons[0].values.shape[1], *hidden, lessons[0].targets.shape[1]),
-            loss="cross_entropy" if is_class else "squared_error",
-            rows=BATCH,
-            rngs=[one.rng for one in learners],
-        )
-        if recipe.head:
-            networks.layers[-1][0][...] = 0.0  # they begin with no opinion
-        self._descent = Descent(networks, lessons, peak_rate=recipe.peak_rate)
+    def __init__(self, learner: _Learner, parameters: FloatArray, widths: tuple[int, ...], head_share: float) -> None:
+        self.view = learner.view
+        self._head, self._head_share = learner.head, head_share
+        self._parameters, self._widths = parameters, widths
 
-    def step(self, number: int) -> NDArray[np.float64]:
-        """(M,): the loss of each network's next batch, from which it learns; a head alone has nothing to learn.
+    def said(self, rows: FloatArray) -> FloatArray:
+        """(N, C) of rows (N, F), as it is now."""
+        return forward(self.layers(), rows)
 
-        Raises _Diverged.
-        """
-        if self._head_share == 1.0:
-            return np.array([one.head_loss(number) for one in self._learners])
-        losses = self._descent.step(number)
-        if not (np.abs(losses) < _HIGHEST_LOSS).all():
-            raise _Diverged(f"loss {losses.max():g} at step {number + 1}")
-        return losses
+    def layers(self) -> tuple[Layer, ...]:
+        """What runs on values as they come."""
+        return self._joined(self.view.folded)
 
-    def layers(self, member: int) -> tuple[Layer, ...]:
-        """That network with the view of its features in its first layer."""
-        return self._joined(member, self._learners[member].view.folded)
+    def bare(self) -> tuple[Layer, ...]:
+        """What runs on standardised features."""
+        return self._joined(lambda weights, biases: (self.view.turned(weights), biases))
 
-    def bare(self, member: int) -> tuple[Layer, ...]:
-        """That network on standardised features."""
-        view = self._learners[member].view
-        return self._joined(member, lambda weights, biases: (view.turned(weights), biases))
-
-    def _joined(self, member: int, fold: Callable[..., tuple[NDArray[Any], NDArray[Any]]]) -> tuple[Layer, ...]:
-        """That network, the head beside it, with its first layer folded that way."""
-        head, layers = self._learners[member].head, self._descent.layers(member)
-        if head is not None:
-            layers = head if self._head_share == 1.0 else beside(head, layers, self._head_share)
+    def _joined(self, fold: Callable[..., tuple[NDArray[Any], NDArray[Any]]]) -> tuple[Layer, ...]:
+        layers = layers_of(self._parameters, self._widths)
+        if self._head is not None:
+            layers = self._head if self._head_share == 1.0 else beside(self._head, layers, self._head_share)
         weights, biases = fold(*layers[0])
         return (weights.astype(np.float32), biases.astype(np.float32)), *layers[1:]
 

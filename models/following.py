@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from instrument.kernels.cpu import Layer, forward
 from instrument.kernels.packing import FloatArray
-from instrument.models.descent import BATCH, Descent, Lesson, noise_for
+from instrument.models.descent import BATCH, Lesson, Task, descend, layers_of, noise_for
 from instrument.models.fitting import Cancelled, Progress, TrainingError
 from instrument.models.members import side_by_side
-from instrument.models.mlp import Mlps
+from instrument.models.mlp import beginnings
 from instrument.models.recent_past import Liveliness, RecentPast, liveliness, recent_past_of, unit_of, usual_of
 from instrument.models.staging import NOTHING, Performance, Run, more_for, perform
 
@@ -114,15 +114,18 @@ def fit_following(
     seen = np.clip((rows - shift) * gain, -_FARTHEST, _FARTHEST)
     wanted = wanted * np.float32(1 - _SMOOTHING) + np.float32(_SMOOTHING) * prior
     steps = max(2, round(effort * _STEPS * more**2))
-    descent = _descent(seen, wanted, hidden, steps, [np.random.default_rng([seed, 13, one]) for one in range(MEMBERS)])
-    losses = np.zeros(steps)
+    task = _task(seen, wanted, hidden, steps, [np.random.default_rng([seed, 13, one]) for one in range(MEMBERS)])
     every = max(1, steps // _PROGRESS_REPORTS)
-    for step in range(steps):
-        check()
-        losses[step] = descent.step(step).mean()
+    recent: list[float] = []
+
+    def report(step: int, losses: NDArray[np.float64]) -> None:
+        recent.append(float(losses.mean()))
         if step == 0 or (step + 1) % every == 0 or step + 1 == steps:
-            on_progress(Progress(step=step + 1, steps=steps, loss=losses[step], validation=None))
-    bare = _with_elapsed(side_by_side([descent.layers(member) for member in range(MEMBERS)]), seen, elapsed)
+            on_progress(Progress(step=step + 1, steps=steps, loss=sum(recent) / len(recent), validation=None))
+            recent.clear()
+
+    losses = descend(task, check=check, on_step=report)
+    bare = _with_elapsed(side_by_side([layers_of(own, task.widths) for own in task.parameters]), seen, elapsed)
     if not all(np.isfinite(array).all() for layer in bare for array in layer):
         raise TrainingError("training ran away; look for a feature with enormous values")
     weights, biases = bare[0]
@@ -242,12 +245,13 @@ def _examples(
     return past.inputs(seen), wanted, elapsed.astype(np.float32)
 
 
-def _descent(
+def _task(
     seen: FloatArray, wanted: FloatArray, hidden: tuple[int, ...], steps: int, rngs: Sequence[np.random.Generator]
-) -> Descent:
+) -> Task:
     """Networks that learn what is `wanted` (R, C) of what is `seen` (R, F), each in an order of its own."""
     count, width = seen.shape
-    networks = Mlps((width, *hidden, wanted.shape[1]), loss="cross_entropy", rows=BATCH, rngs=rngs)
+    widths = (width, *hidden, wanted.shape[1])
+    parameters = beginnings(widths, rngs)
     lessons = []
     for rng in rngs:
         rounds = -(-steps * BATCH // count)
@@ -255,7 +259,7 @@ def _descent(
         draws = drawn.reshape(steps, BATCH)
         noise, starts = noise_for(width, _NOISE, steps, rng)
         lessons.append(Lesson(values=seen, targets=wanted, draws=draws, wanted=draws, noise=noise, noise_starts=starts))
-    return Descent(networks, lessons, peak_rate=_PEAK_RATE)
+    return Task(parameters=parameters, widths=widths, loss="cross_entropy", peak_rate=_PEAK_RATE, lessons=lessons)
 
 
 def _with_elapsed(layers: tuple[Layer, ...], seen: FloatArray, elapsed: FloatArray) -> tuple[Layer, ...]:

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons side by side, all parameters in one flat buffer, and the gradients of their losses.
+"""Multilayer perceptrons side by side, a row of parameters each, and the gradients of their losses.
 
 In numpy because these networks are tiny: on one core a step costs a third to a sixth of the same
 step in PyTorch, and nothing of 200 MB has to be imported. Several at once because most of a step of
@@ -21,16 +21,24 @@ def parameter_count(widths: tuple[int, ...]) -> int:
     return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
 
 
-def layer_views(flat: FloatArray, widths: tuple[int, ...], count: int = 1) -> list[tuple[FloatArray, FloatArray]]:
-    """(weights (M, inputs, outputs), biases (M, 1, outputs)) of each layer of `count` networks, views of a flat buffer.
+def beginnings(
+    widths: tuple[int, ...], rngs: Sequence[np.random.Generator], dtype: type[np.floating[Any]] = np.float32
+) -> FloatArray:
+    """(M, P): parameters of M networks before they have learned anything: He et al. 2015, equation 10."""
+    parameters = np.zeros((len(rngs), parameter_count(widths)), dtype)
+    for member, rng in enumerate(rngs):
+        for weights, _ in layer_views(parameters, widths):
+            weights[member] = rng.standard_normal(weights.shape[1:]) * np.sqrt(2.0 / weights.shape[1])
+    return parameters
 
-    The buffer holds one layer after the other, and of each the weights of all networks, then their biases.
-    """
+
+def layer_views(parameters: FloatArray, widths: tuple[int, ...]) -> list[tuple[FloatArray, FloatArray]]:
+    """(weights (M, inputs, outputs), biases (M, 1, outputs)) of each layer, as views of parameters (M, P)."""
     views, start = [], 0
     for inputs, outputs in pairwise(widths):
-        middle = start + count * inputs * outputs
-        end = middle + count * outputs
-        views.append((flat[start:middle].reshape(count, inputs, outputs), flat[middle:end].reshape(count, 1, outputs)))
+        middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
+        weights, biases = parameters[:, start:middle], parameters[:, middle:end]
+        views.append((weights.reshape(-1, inputs, outputs), biases.reshape(-1, 1, outputs)))
         start = end
     return views
 
@@ -38,22 +46,13 @@ def layer_views(flat: FloatArray, widths: tuple[int, ...], count: int = 1) -> li
 class Mlps:
     """M networks of the same widths with ReLU between their layers; each learns from batches of `rows` of its own."""
 
-    def __init__(
-        self,
-        widths: tuple[int, ...],
-        *,
-        loss: Loss,
-        rows: int,
-        rngs: Sequence[np.random.Generator],
-        dtype: type[np.floating[Any]] = np.float32,
-    ) -> None:
-        count = len(rngs)
-        self.widths = widths
-        self.parameters = np.zeros(count * parameter_count(widths), dtype)
-        self.gradient = np.zeros_like(self.parameters)
-        self.layers = layer_views(self.parameters, widths, count)
+    def __init__(self, parameters: FloatArray, widths: tuple[int, ...], *, loss: Loss, rows: int) -> None:
+        """`parameters` (M, P) stay the caller's, and what changes there changes here."""
+        count, dtype = len(parameters), parameters.dtype
+        self.layers = layer_views(parameters, widths)
+        self.gradient = np.zeros_like(parameters)
         self._loss = loss
-        self._gradients = layer_views(self.gradient, widths, count)
+        self._gradients = layer_views(self.gradient, widths)
         self._outputs = [np.empty((count, rows, width), dtype) for width in widths[1:-1]]
         self._deltas = [np.empty_like(output) for output in self._outputs]
         self._passes = [np.empty(output.shape, dtype=bool) for output in self._outputs]
@@ -62,9 +61,6 @@ class Mlps:
         self._slope = np.empty_like(self._given)
         self._ones = np.ones((1, rows), dtype)
         self._zero = np.zeros((), dtype)
-        for member, rng in enumerate(rngs):
-            for weights, _ in self.layers:  # He et al. 2015, equation 10
-                weights[member] = rng.standard_normal(weights.shape[1:]) * np.sqrt(2.0 / weights.shape[1])
 
     def losses_and_gradient(self, inputs: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
         """(M,) mean losses over a batch each; fills `gradient`.

@@ -21,7 +21,7 @@ from instrument.kernels.packing import (
     pack,
 )
 from instrument.models.adam import Adam, one_cycle_rate
-from instrument.models.mlp import Mlps, layer_views
+from instrument.models.mlp import Mlps, beginnings, layer_views
 
 MOST_WORST_JUMP = 0.02
 """Of a control's range: more than this is heard as a step, and 4 bits that give it are refused."""
@@ -112,9 +112,10 @@ def train_on(
     wanted = forward(layers, rows)
     spread = max(float(wanted.std()), 1e-6)
     widths = (rows.shape[1], *(len(biases) for _, biases in layers))
-    network = Mlps(widths, loss="squared_error", rows=_QAT_ROWS, rngs=[rng])
+    played = beginnings(widths, [rng])
+    network = Mlps(played, widths, loss="squared_error", rows=_QAT_ROWS)
     rounded = _alone(network.layers)
-    exact = np.zeros_like(network.parameters)
+    exact = np.zeros_like(played)
     views = _alone(layer_views(exact, widths))
     for (weights, biases), (from_weights, from_biases) in zip(views, layers, strict=True):
         weights[...], biases[...] = from_weights, from_biases

@@ -70,13 +70,12 @@ def standardised(values: FloatArray) -> View:
     return View(mean=mean.astype(np.float32), scale=scale.astype(np.float32))
 
 
-def whitened(values: FloatArray) -> View:
-    """The view in which features that move together are, besides, decorrelated a little.
+def whitened(values: FloatArray, view: View) -> View:
+    """The view in which features that move together are decorrelated a little, beside standardised as in `view`.
 
     Small differences between features that nearly agree then count for more. A power of the
     correlation matrix, as in ZCA whitening, with its eigenvalues shrunk towards their mean.
     """
-    view = standardised(values)
     if values.shape[1] > WIDEST or len(values) < 3:
         return view
     rows = values[:: max(1, len(values) // _ROWS)]

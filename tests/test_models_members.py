@@ -33,7 +33,7 @@ def test_a_view_folded_into_a_layer_gives_what_it_gave_outside() -> None:
     rng = np.random.default_rng(0)
     values = (100 + 7 * rng.standard_normal((60, 4)) @ rng.standard_normal((4, 4))).astype(np.float32)
     weights, biases = network(1, 4, 3)[0]
-    for view in (standardised(values), whitened(values)):
+    for view in (standardised(values), whitened(values, standardised(values))):
         outside = view.of(values, farthest=10.0) @ weights + biases
         np.testing.assert_allclose(forward([view.folded(weights, biases)], values), outside, rtol=1e-3, atol=1e-3)
 
@@ -42,7 +42,7 @@ def test_whitening_makes_the_smallest_direction_larger() -> None:
     rng = np.random.default_rng(0)
     together = rng.standard_normal((500, 1))
     values = (together + 0.05 * rng.standard_normal((500, 2))).astype(np.float32)
-    views = standardised(values), whitened(values)
+    views = standardised(values), whitened(values, standardised(values))
     plain, decorrelated = (np.linalg.eigvalsh(np.cov(view.of(values, farthest=10.0).T)) for view in views)
     assert decorrelated[0] / decorrelated[1] > 1.2 * plain[0] / plain[1]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from instrument.models.adam import Adam, one_cycle_rate
-from instrument.models.mlp import Loss, Mlps, parameter_count
+from instrument.models.mlp import Loss, Mlps, beginnings, layer_views, parameter_count
 
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "squared_error")
 
@@ -23,25 +23,27 @@ def batch(rows: int, features: int, outputs: int, loss: Loss, seed: int) -> tupl
 @pytest.mark.parametrize("widths", [(6, 5, 4, 3), (7, 3), (4, 9, 1), (1, 1, 1)])
 def test_the_gradient_of_each_network_is_that_of_autograd(widths: tuple[int, ...], loss: Loss, count: int) -> None:
     rngs = [np.random.default_rng(number) for number in range(count)]
-    networks = Mlps(widths, loss=loss, rows=11, rngs=rngs, dtype=np.float64)
+    parameters = beginnings(widths, rngs, np.float64)
+    networks = Mlps(parameters, widths, loss=loss, rows=11)
     batches = [batch(11, widths[0], widths[-1], loss, seed) for seed in range(count)]
     inputs, targets = (np.stack(arrays) for arrays in zip(*batches, strict=True))
     losses = networks.losses_and_gradient(inputs, targets)
 
-    parameters = [torch.tensor(array, requires_grad=True) for layer in networks.layers for array in layer]
+    tensors = [torch.tensor(array, requires_grad=True) for layer in networks.layers for array in layer]
     rows = torch.tensor(inputs)
-    for index in range(0, len(parameters), 2):
-        rows = rows @ parameters[index] + parameters[index + 1]
-        if index + 2 < len(parameters):
+    for index in range(0, len(tensors), 2):
+        rows = rows @ tensors[index] + tensors[index + 1]
+        if index + 2 < len(tensors):
             rows = torch.relu(rows)
     criterion = torch.nn.CrossEntropyLoss() if loss == "cross_entropy" else torch.nn.MSELoss()
     wanted = [criterion(given, torch.tensor(own)) for given, own in zip(rows, targets, strict=True)]
     torch.stack(wanted).sum().backward()
 
     np.testing.assert_allclose(losses, [one.item() for one in wanted], rtol=1e-12)
-    gradient = np.concatenate([parameter.grad.numpy().reshape(-1) for parameter in parameters])
-    assert len(gradient) == count * parameter_count(widths)
-    np.testing.assert_allclose(networks.gradient, gradient, rtol=1e-10, atol=1e-14)
+    assert networks.gradient.shape == (count, parameter_count(widths))
+    found = [array for layer in layer_views(networks.gradient, widths) for array in layer]
+    for ours, theirs in zip(found, tensors, strict=True):
+        np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-10, atol=1e-14)
 
 
 def test_adam_moves_as_pytorch_s_does() -> None:
