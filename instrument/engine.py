@@ -212,7 +212,7 @@ class Engine:
 
     def step(self) -> bool:
         """Does what has come since the last call: commands, then the newest frame; whether there was one."""
-        self._apply_commands()
+        self._carefully(self._apply_commands)
         self._attend()
         if isinstance(self.source, NumbersSource) and self.recorder.state.phase == "idle":
             dropped = self.source.drop_before(self.now_s() - BACKLOG_S)
@@ -221,7 +221,7 @@ class Engine:
                 self.complain("late", f"numbers come faster than they can be played; {so_far} were dropped so far")
         frame = self.source.latest()
         if frame is None:
-            self._idle()
+            self._carefully(self._idle)
             return False
         if isinstance(self.source, NumbersSource):
             while self.server.calls and self.server.calls[0].received_at_s < frame.captured_at_s:
@@ -304,19 +304,32 @@ class Engine:
 
     def _attend(self) -> None:
         """Looks after what goes on by itself, and what other threads and processes have finished."""
-        self.desk.attend()
+        for work in (
+            self.desk.attend,
+            self._take_pedals,
+            self.patch_keeper.attend,
+            self.server.attend,
+            self._take_results,
+            self.recordings.attend,
+            self.teaching.attend,
+            self.trainer.attend,
+            self._look_around,
+        ):
+            self._carefully(work)
+
+    def _take_pedals(self) -> None:
         self.commands.step(self.pedals.attend())
-        self.patch_keeper.attend()
-        self.server.attend()
+
+    def _take_results(self) -> None:
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
             if future.done():
                 then(future)
             else:
                 self._results.append((future, then))
-        self.recordings.attend()
-        self.teaching.attend()
-        self.trainer.attend()
+
+    def _look_around(self) -> None:
+        """Says what goes wrong, how it fares and how the source does."""
         for problem in self.recorder.problems:
             self.complain("takes", problem)
         state = self.source.status()
@@ -325,6 +338,13 @@ class Engine:
         if state.state != self._source_state:
             self._source_state = state.state
             self.telemetry.publish("source", state.state, state.detail)
+
+    def _carefully(self, work: Callable[[], object]) -> None:
+        """On stage nothing stops: where something goes wrong, that is said, and all else goes on."""
+        try:
+            work()
+        except Exception as error:
+            self.complain("upkeep", f"something went wrong, and all else goes on: {error!r}", error)
 
     # What commands do: each raises ValueError (or one of its kind) with a reason, and then changes nothing
 

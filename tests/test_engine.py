@@ -824,6 +824,27 @@ def test_a_fault_that_goes_on_is_logged_once_a_minute_and_another_at_once(
     assert instrument.engine.errors["takes"] == 61
 
 
+@pytest.mark.parametrize("room", ["desk", "server", "teaching", "trainer"])
+def test_where_something_goes_wrong_all_else_goes_on(
+    instrument: Playing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: str
+) -> None:
+    instrument.teach_sides()
+    instrument.ask("train")
+
+    def broken() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    with caplog.at_level("ERROR"), monkeypatch.context() as patched:
+        patched.setattr(getattr(instrument.engine, room), "attend", broken)
+        wait_until(lambda: instrument.engine.errors["upkeep"], "it to go wrong")
+        instrument.inputs(0.12, 0.2)
+        wait_until(lambda: instrument.heard.messages("/wek/outputs"), "a frame to be played")
+        assert instrument.status()["errors"]["upkeep"]
+    assert [one for one in caplog.messages if "nobody thought of this" in one]
+    instrument.record_numbers(ROW, "side", "left")
+    instrument.ask("train")
+
+
 @pytest.mark.parametrize("command", ["remote", "trainer/done", "nothing"])
 def test_what_is_no_command_for_others_is_refused(instrument: Playing, command: str) -> None:
     with pytest.raises(CommandFailed, match="no such command"):
