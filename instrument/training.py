@@ -5,6 +5,7 @@ Knows the project's folder, not processes or messages: the trainer process calls
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -545,11 +546,34 @@ def train_output(
     if output.learner == NETWORK and (reason := too_large(widths)):
         raise TrainingError(f"{reason}; make `hidden` smaller")
     started_s = clock()
-    dataset = with_variations(with_features_that_help(dataset, output), patch, output)
-    if output.reject or any(route.source == output.name and route.value == "familiarity" for route in patch.routes):
-        dataset = with_strangers(dataset, patch, output)
-    if output.learner != NETWORK:
-        return _learner_model(patch, output, dataset, is_cancelled, clock, started_s)
+    dataset = with_features_that_help(dataset, output)
+    rejects = output.reject or any(one.source == output.name and one.value == "familiarity" for one in patch.routes)
+    with ThreadPoolExecutor(1, "strangers") as beside:
+        # They are made in large arrays, which leave the interpreter to the small steps of a network.
+        making = beside.submit(with_strangers, dataset, patch, output) if rejects else None
+        varied = with_variations(dataset, patch, output)
+
+        def whole() -> Dataset:
+            made = varied.examples if making is None else making.result().examples
+            both = replace(varied.examples, strangers=made.strangers, strangers_of=made.strangers_of)
+            return replace(varied, examples=both)
+
+        if output.learner != NETWORK:
+            return _learner_model(patch, output, whole(), is_cancelled, clock, started_s)
+        return _network_model(patch, output, varied, whole, on_progress, is_cancelled, clock, started_s)
+
+
+def _network_model(
+    patch: Patch,
+    output: Output,
+    dataset: Dataset,
+    with_its_strangers: Callable[[], Dataset],
+    on_progress: Callable[[str, Progress], None],
+    is_cancelled: Callable[[], bool],
+    clock: Clock,
+    started_s: float,
+) -> TrainedModel:
+    """The model of an output that a network learns; what is strange to it is asked for once that is needed."""
     curve: list[list[float | None]] = []
     fitted = fit(
         dataset.examples,
@@ -579,7 +603,8 @@ def train_output(
     if crossed is not None and is_class:
         outsiders = None
         if len(crossed.rows) >= LEAST_HELD_OUT:
-            outsiders = fit_outsiders(dataset.examples, crossed.fold, seed=output.seed, is_cancelled=is_cancelled)
+            learned = with_its_strangers().examples
+            outsiders = fit_outsiders(learned, crossed.fold, seed=output.seed, is_cancelled=is_cancelled)
         familiar = familiarity(crossed, dataset.examples, dequantised(packed.network), fitted, outsiders)
     ensemble: tuple[PackedNetwork, ...] = ()
     if crossed is not None and output.disagreement:
