@@ -55,14 +55,14 @@ export function handsFree(say) {
   let series = null; // {card, isOver, watch, isEnding}
   const begin = async (card, times = settings.times) => {
     if (series) return stop();
-    const mine = { card, isOver: false, watch: null, isEnding: false };
+    const mine = { card, isOver: false, watch: settings.until_rest ? restWatch() : null, isEnding: false };
     series = mine;
     show();
     let kept = 0;
     let trouble = "";
     for (let number = 1; number <= times && !mine.isOver; number++) {
       say(t("hands_free_take", { number, times, what: card.name }));
-      mine.watch = settings.until_rest ? restWatch() : null;
+      mine.watch?.again();
       mine.isEnding = false;
       const begunAt = performance.now();
       try {

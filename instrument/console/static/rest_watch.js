@@ -13,18 +13,24 @@ export function restWatch() {
   let rest = null;
   let distances = [];
   let backFor = 0;
+  const again = () => {
+    distances = [];
+    backFor = 0;
+  };
   return {
+    // Measuring begins anew; rest stays what it was.
+    again,
     // How the performer stands now is rest; measuring begins anew.
     begin(moving) {
       rest = joints(moving) ?? rest;
-      distances = [];
-      backFor = 0;
+      again();
     },
-    // Takes in a frame; whether the performer has gone away and is back. Without a beginning, the first one seen is rest.
+    // Takes in a frame; whether the performer has gone away and is back. Without a beginning, the first one seen is rest,
+    // of a body rather than of a hand.
     isBack(moving) {
       const now = joints(moving);
-      rest ??= now;
-      const distance = rest && now ? between(rest, now) : (distances.at(-1) ?? 0);
+      if (now && (!rest || (isBody(now) && !isBody(rest)))) this.begin(moving);
+      const distance = now && isBody(now) === isBody(rest) ? between(rest, now) : (distances.at(-1) ?? 0);
       distances.push(distance);
       const farthest = Math.max(...distances);
       backFor = farthest > AWAY && distance < BACK * farthest ? backFor + 1 : 0;
@@ -38,12 +44,13 @@ export function restWatch() {
   };
 }
 
-// Pairs of numbers around the body's middle (or the wrist of a hand), in torso (or palm) lengths; null if none was seen.
+// Pairs of numbers around the body's middle (or the wrist of a hand), in torso (or palm) lengths; null if hardly any was seen.
 function joints({ pose, right_hand, left_hand }) {
   if (pose) {
     const middle = (a, b) => [(pose[a * 4] + pose[b * 4]) / 2, (pose[a * 4 + 1] + pose[b * 4 + 1]) / 2];
     const hips = middle(23, 24);
-    return around(hips, middle(11, 12), JOINTS.map((one) => (pose[one * 4 + 3] >= LEAST_SEEN ? [pose[one * 4], pose[one * 4 + 1]] : null)));
+    const points = JOINTS.map((one) => (pose[one * 4 + 3] >= LEAST_SEEN ? [pose[one * 4], pose[one * 4 + 1]] : null));
+    return points.filter(Boolean).length < JOINTS.length / 2 ? null : around(hips, middle(11, 12), points);
   }
   const hand = right_hand ?? left_hand;
   const points = hand && [...Array(21).keys()].map((one) => [hand[one * 3], hand[one * 3 + 1]]);
@@ -55,8 +62,9 @@ function around([x, y], other, points) {
   return points.map((point) => point && [(point[0] - x) / length, (point[1] - y) / length]);
 }
 
+const isBody = (points) => points.length === JOINTS.length;
+
 function between(one, other) {
-  if (one.length !== other.length) return 0;
   const squares = one.flatMap((point, index) => {
     const next = other[index];
     return point && next ? [(point[0] - next[0]) ** 2 + (point[1] - next[1]) ** 2] : [];
