@@ -100,6 +100,7 @@ class Progress:
     step: int
     steps: int
     loss: float
+    """The mean of all steps since it was last told."""
     validation: float | None
     """Accuracy (classes) or root mean square error (values, of 0..1) on what is held out."""
 
@@ -260,6 +261,11 @@ def _fit(
     on_progress: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
 ) -> Fitted:
+    def check() -> None:
+        if is_cancelled():
+            raise Cancelled
+
+    check()
     held = hold_out(balanced_groups(examples), examples.takes)
     unseen = rows_of(examples, held.is_held)
     trial: list[_Learner] = []
@@ -275,10 +281,6 @@ def _fit(
     every = max(1, recipe.steps // _PROGRESS_REPORTS)
     recent: list[float] = []
 
-    def check() -> None:
-        if is_cancelled():
-            raise Cancelled
-
     def report(step: int, losses: NDArray[np.float64]) -> None:
         if not (np.abs(losses) < _HIGHEST_LOSS).all():
             raise _Diverged(f"loss {losses.max():g} at step {step + 1}")
@@ -291,7 +293,9 @@ def _fit(
 
     if recipe.head == 1.0:  # and nothing is left to learn
         losses = np.array([[one.head_loss(step) for one in learners] for step in range(recipe.steps)])
-        report(recipe.steps - 1, losses[-1])
+        for step in range(recipe.steps):
+            check()
+            report(step, losses[step])
     else:
         task = Task(
             parameters=parameters,
@@ -400,9 +404,12 @@ def target_table(examples: Examples, smoothing: float) -> tuple[FloatArray, NDAr
     """(K, C) what may be learned, smoothed probabilities or values, and (N,) which of it each example shows."""
     if not examples.class_count:
         return examples.targets.astype(np.float32)[:, None], np.arange(len(examples))
+    shown = examples.targets.astype(np.intp)
+    if shown.max() >= examples.class_count:
+        raise ValueError(f"class {shown.max()} is none of {examples.class_count}, counted from 0")
     table = np.full((examples.class_count,) * 2, smoothing / examples.class_count, dtype=np.float32)
     table[np.diag_indices(examples.class_count)] += 1.0 - smoothing
-    return table, examples.targets.astype(np.intp)
+    return table, shown
 
 
 def with_varied(examples: Examples) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:

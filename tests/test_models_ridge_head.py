@@ -8,7 +8,7 @@ import pytest
 from instrument.kernels.cpu import forward
 from instrument.models import ridge_head as module
 from instrument.models.descent import BATCH
-from instrument.models.fitting import Examples, balanced_draws, fit, recipe_for
+from instrument.models.fitting import Cancelled, Examples, balanced_draws, fit, recipe_for
 from instrument.models.ridge_head import beside, pose_count, ridge_head
 
 RNG = np.random.default_rng(0)
@@ -42,6 +42,16 @@ def test_a_few_poses_are_enough_for_a_plain_relation() -> None:
     fitted = fit(of_poses(values[:40], targets[:40]), hidden=HIDDEN, seed=0)
     error = forward(fitted.layers, values[40:])[:, 0] - targets[40:]
     assert np.sqrt(np.square(error).mean()) < 0.5 * targets.std()
+
+
+def test_what_is_learned_in_closed_form_is_cancelled_too() -> None:
+    with pytest.raises(Cancelled):
+        fit(
+            of_poses(poses(40), np.linspace(0, 1, 40, dtype=np.float32)),
+            hidden=HIDDEN,
+            seed=0,
+            is_cancelled=lambda: True,
+        )
 
 
 def test_a_take_that_shows_one_value_counts_once() -> None:
