@@ -55,11 +55,16 @@ class CommandBase:
             self.fail(call, error.args[0] if isinstance(error, KeyError) else str(error))
             return
         except Exception as error:  # on stage nothing stops
-            self._engine.complain("command", f"{call.command.address} failed: {error!r}", error)
-            self.fail(call, f"the instrument could not do this: {error!r}")
+            self._break(call, error)
             return
         if not isinstance(answer, Later):
             self.done(call, *(answer or []))
+
+    def _break(self, call: Call | None, error: Exception) -> None:
+        """Answers that something happened that nobody thought of."""
+        address = "a command" if call is None else call.command.address
+        self._engine.complain("command", f"{address} failed: {error!r}", error)
+        self.fail(call, f"the instrument could not do this: {error!r}")
 
     def done(self, call: Call | None, *values: Value) -> None:
         if call is not None and call.command.is_answered and not call.pedal:
@@ -151,7 +156,12 @@ class CommandBase:
                 done = future.result()
                 if is_change and done is not None:
                     self._engine.teaching.note_change()
-                self.done(call, *answer(done))
+                try:
+                    values = answer(done)
+                except Exception as unforeseen:
+                    self._break(call, unforeseen)
+                else:
+                    self.done(call, *values)
 
         self._engine.after(work, finish)
         return LATER

@@ -64,6 +64,8 @@ IDLE_S = 0.05
 """How often the loop turns when no frame comes."""
 LOST_S = 0.3
 """Without a frame for this long, routes are told that the body is lost."""
+AGAIN_WITHIN_S, LASTING_S = 1.0, 3.0
+"""What goes wrong so soon again, for so long, does not pass by itself."""
 SAME_AGAIN_S = 60.0
 """A fault that goes on is not logged again for so long."""
 PANIC = "/instrument/panic"
@@ -140,6 +142,8 @@ class Engine:
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._frame_at_s = self._free_at_s = now_s()
         self._logged: dict[str, tuple[str, float]] = {}
+        self._failing: dict[str, tuple[float, float]] = {}
+        """What goes wrong, since when and when last."""
         """The last words of each kind of fault, and when they were logged."""
         self._wanted_source = ""
         self._source_state = ""
@@ -212,7 +216,7 @@ class Engine:
 
     def step(self) -> bool:
         """Does what has come since the last call: commands, then the newest frame; whether there was one."""
-        self._carefully(self._apply_commands)
+        self.carefully(self._apply_commands)
         self._attend()
         if isinstance(self.source, NumbersSource) and self.recorder.state.phase == "idle":
             dropped = self.source.drop_before(self.now_s() - BACKLOG_S)
@@ -221,7 +225,7 @@ class Engine:
                 self.complain("late", f"numbers come faster than they can be played; {so_far} were dropped so far")
         frame = self.source.latest()
         if frame is None:
-            self._carefully(self._idle)
+            self.carefully(self._idle)
             return False
         if isinstance(self.source, NumbersSource):
             while self.server.calls and self.server.calls[0].received_at_s < frame.captured_at_s:
@@ -315,7 +319,7 @@ class Engine:
             self.trainer.attend,
             self._look_around,
         ):
-            self._carefully(work)
+            self.carefully(work)
 
     def _take_pedals(self) -> None:
         self.commands.step(self.pedals.attend())
@@ -324,7 +328,7 @@ class Engine:
         for _ in range(len(self._results)):
             future, then = self._results.popleft()
             if future.done():
-                then(future)
+                self.carefully(then, future)
             else:
                 self._results.append((future, then))
 
@@ -339,12 +343,22 @@ class Engine:
             self._source_state = state.state
             self.telemetry.publish("source", state.state, state.detail)
 
-    def _carefully(self, work: Callable[[], object]) -> None:
-        """On stage nothing stops: where something goes wrong, that is said, and all else goes on."""
+    def carefully(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Does that. On stage nothing stops: where something goes wrong, that is said, and all else goes on.
+
+        What goes wrong again and again ends the engine, which is then started afresh with every note released.
+        """
         try:
-            work()
+            work(*arguments)
         except Exception as error:
-            self.complain("upkeep", f"something went wrong, and all else goes on: {error!r}", error)
+            name, now_s = getattr(work, "__qualname__", repr(work)), self.now_s()
+            since_s, last_s = self._failing.get(name, (now_s, now_s))
+            if now_s - last_s > AGAIN_WITHIN_S:
+                since_s = now_s
+            self._failing[name] = since_s, now_s
+            if now_s - since_s > LASTING_S:
+                raise
+            self.complain(name, f"{name} went wrong, and all else goes on: {error!r}", error)
 
     # What commands do: each raises ValueError (or one of its kind) with a reason, and then changes nothing
 

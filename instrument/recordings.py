@@ -113,9 +113,14 @@ class Recordings:
 
     def _finish(self, outcome: Outcome) -> None:
         awaited = self._awaited.popleft() if self._awaited else _Awaited()
-        self._tell(outcome, awaited.callers)
+        try:
+            self._tell(outcome, awaited.callers)
+        except Exception as error:
+            self._engine.complain("recording", f"what came of a recording went wrong: {error!r}", error)
+            for caller in awaited.callers:
+                self._engine.commands.fail(caller, f"what comes after the recording failed: {error!r}")
         for then in awaited.then:
-            then(outcome, awaited.is_stopped)
+            self._engine.carefully(then, outcome, awaited.is_stopped)
 
     def _tell(self, outcome: Outcome, callers: Sequence[Call]) -> None:
         engine, take = self._engine, outcome.take

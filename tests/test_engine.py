@@ -824,25 +824,67 @@ def test_a_fault_that_goes_on_is_logged_once_a_minute_and_another_at_once(
     assert instrument.engine.errors["takes"] == 61
 
 
-@pytest.mark.parametrize("room", ["desk", "server", "teaching", "trainer"])
+@pytest.mark.parametrize(
+    "work",
+    ["desk.attend", "server.attend", "recordings.attend", "teaching.attend", "_idle", "_take_pedals", "_look_around"],
+)
 def test_where_something_goes_wrong_all_else_goes_on(
-    instrument: Playing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: str
+    instrument: Playing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, work: str
 ) -> None:
     instrument.teach_sides()
     instrument.ask("train")
+    *room, name = work.split(".")
+    owner = getattr(instrument.engine, room[0]) if room else instrument.engine
+    usual, troubles = getattr(owner, name), iter(range(3))
+
+    def broken() -> None:
+        if next(troubles, None) is not None:
+            raise RuntimeError("nobody thought of this")
+        usual()
+
+    with caplog.at_level("ERROR"):
+        monkeypatch.setattr(owner, name, broken)
+        wait_until(lambda: sum(instrument.engine.errors.values()) == 3, "it to go wrong three times")
+    assert [one for one in caplog.messages if "broken went wrong" in one and "nobody thought of this" in one]
+    instrument.inputs(0.12, 0.2)
+    wait_until(lambda: instrument.heard.messages("/wek/outputs"), "a frame to be played")
+    instrument.record_numbers(ROW, "side", "left")
+    instrument.ask("train")
+
+
+def test_what_goes_wrong_for_long_ends_the_engine_so_that_it_is_started_afresh(
+    instrument: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = instrument.engine.now_s()
+    monkeypatch.setattr(instrument.engine, "now_s", lambda: now_s)
 
     def broken() -> None:
         raise RuntimeError("nobody thought of this")
 
-    with caplog.at_level("ERROR"), monkeypatch.context() as patched:
-        patched.setattr(getattr(instrument.engine, room), "attend", broken)
-        wait_until(lambda: instrument.engine.errors["upkeep"], "it to go wrong")
-        instrument.inputs(0.12, 0.2)
-        wait_until(lambda: instrument.heard.messages("/wek/outputs"), "a frame to be played")
-        assert instrument.status()["errors"]["upkeep"]
-    assert [one for one in caplog.messages if "nobody thought of this" in one]
-    instrument.record_numbers(ROW, "side", "left")
-    instrument.ask("train")
+    for _ in range(20):  # now and then is not for long
+        instrument.engine.carefully(broken)
+        now_s += 2.0
+    with pytest.raises(RuntimeError):  # noqa: PT012  (it is the last of them that is raised)
+        for _ in range(20):
+            instrument.engine.carefully(broken)
+            now_s += 0.5
+
+
+def test_a_take_whose_caller_goes_wrong_does_not_put_off_the_answers_to_others(
+    instrument: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, troubles = instrument.engine.teaching.note_change, iter(range(1))
+
+    def broken() -> None:
+        if next(troubles, None) is not None:
+            raise RuntimeError("nobody thought of this")
+        usual()
+
+    monkeypatch.setattr(instrument.engine.teaching, "note_change", broken)
+    with pytest.raises(CommandFailed, match="what comes after the recording failed: RuntimeError"):
+        instrument.record_numbers(ROW, "side", "left")
+    take, _ = instrument.record_numbers(ROW, "side", "right")
+    assert take == 2
 
 
 @pytest.mark.parametrize("command", ["remote", "trainer/done", "nothing"])
