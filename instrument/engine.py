@@ -142,9 +142,9 @@ class Engine:
         self._results: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._frame_at_s = self._free_at_s = now_s()
         self._logged: dict[str, tuple[str, float]] = {}
+        """The last words of each kind of fault, and when they were logged."""
         self._failing: dict[str, tuple[float, float]] = {}
         """What goes wrong, since when and when last."""
-        """The last words of each kind of fault, and when they were logged."""
         self._wanted_source = ""
         self._source_state = ""
         self._random = np.random.default_rng()

@@ -4,6 +4,7 @@
 
 const JOINTS = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
 const LEAST_SEEN = 0.3;
+const FEWEST_SEEN = 3; // of a performer at a table the arms
 const AWAY = 0.15;
 const BACK = 0.35; // of the farthest it was away
 const BACK_FRAMES = 5;
@@ -50,7 +51,7 @@ function joints({ pose, right_hand, left_hand }) {
     const middle = (a, b) => [(pose[a * 4] + pose[b * 4]) / 2, (pose[a * 4 + 1] + pose[b * 4 + 1]) / 2];
     const hips = middle(23, 24);
     const points = JOINTS.map((one) => (pose[one * 4 + 3] >= LEAST_SEEN ? [pose[one * 4], pose[one * 4 + 1]] : null));
-    return points.filter(Boolean).length < JOINTS.length / 2 ? null : around(hips, middle(11, 12), points);
+    return points.filter(Boolean).length < FEWEST_SEEN ? null : around(hips, middle(11, 12), points);
   }
   const hand = right_hand ?? left_hand;
   const points = hand && [...Array(21).keys()].map((one) => [hand[one * 3], hand[one * 3 + 1]]);
