@@ -1,8 +1,8 @@
 """Multilayer perceptrons side by side, a row of parameters each, and the gradients of their losses.
 
 In numpy because these networks are tiny: on one core a step costs a third to a sixth of the same
-step in PyTorch, and nothing of 200 MB has to be imported. Several at once because most of a step of
-one is the overhead of its calls, which they share: four cost about as much as two alone.
+step in PyTorch, and nothing of 200 MB has to be imported. Several at once because half of a step of
+one is the overhead of its calls, which they share: four cost as much as two and a half alone.
 """
 
 from collections.abc import Sequence
