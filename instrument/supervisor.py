@@ -40,7 +40,7 @@ BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before starting a process again that keeps dying; one that lived a while starts over at 0."""
 LIVED_S = 10.0
 FROZEN_S = 120.0
-"""An engine that has answered, and answers nothing for so long, hangs. Opening a large project takes long, too."""
+"""A process that gave signs of life, and gives none for so long, hangs. Opening a large project takes long, too."""
 PING_EVERY_S = 1.0
 
 
@@ -100,9 +100,7 @@ class Supervisor:
         """Where the page was; a console that is started again serves it there, for pages wait for it."""
         self._is_network_told = False
         self._has_played = threading.Event()
-        self._is_engine_heard = False
-        """Whether the engine that runs now has answered."""
-        self._engine_silent_s = self._pinged_before_s = 0.0
+        self._pinged_before_s = 0.0
         self._secret = secrets.token_hex(32)
 
     def stop(self) -> None:
@@ -125,7 +123,7 @@ class Supervisor:
                 if engine_exit == 0 or (engine_exit == EXIT_CANNOT_START and not self.engine.restarts):
                     exit_code = engine_exit
                     break
-                self._watch_engine()
+                self._ping_engine()
                 self.trainer.tend()
                 if self.console is not None and self._has_played.is_set():  # the engine comes first
                     self.console.tend()
@@ -142,19 +140,13 @@ class Supervisor:
             self._inputs.close()
         return exit_code
 
-    def _watch_engine(self) -> None:
-        """Kills an engine that hangs, so that it is started again; one that is still starting is waited for."""
+    def _ping_engine(self) -> None:
         if self._answers():
-            self._is_engine_heard, self._engine_silent_s = True, 0.0
-        self._engine_silent_s += POLL_S  # what a computer slept is not counted
+            self.engine.heard()
         self._pinged_before_s += POLL_S
         if self._pinged_before_s >= PING_EVERY_S:
             self._pinged_before_s = 0.0
             self._tell_by_wire("/instrument/ping")
-        if self._is_engine_heard and self._engine_silent_s > FROZEN_S:
-            log.warning("the engine has answered nothing for %g s; killing it", FROZEN_S)
-            self._is_engine_heard = False
-            self.engine.kill()
 
     def _answers(self) -> bool:
         """Whether the engine has answered a ping since the last call."""
@@ -174,11 +166,18 @@ class Supervisor:
             self._reader.join(1.0)  # what the last engine left sounding is released before the next one plays
         self._reader = MidiPipeReader(engine.stdout, self._midi, other_lines=self._hear_engine)
         self._answers()  # what the last engine answered
-        self._is_engine_heard = False
         return engine
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
-        return self._spawn("instrument.trainer", ["--engine", self._engine_address()])
+        trainer = self._spawn("instrument.trainer", ["--engine", self._engine_address()], stdout=subprocess.PIPE)
+        threading.Thread(target=self._hear_trainer, args=(trainer,), name="trainer", daemon=True).start()
+        return trainer
+
+    def _hear_trainer(self, trainer: subprocess.Popen[bytes]) -> None:
+        assert trainer.stdout is not None
+        with trainer.stdout as lines:
+            for _ in lines:  # which say no more than that it lives
+                self.trainer.heard()
 
     def _start_console(self, options: ConsoleOptions) -> subprocess.Popen[bytes]:
         port = self._console_port or options.port
@@ -191,8 +190,10 @@ class Supervisor:
 
     def _hear_console(self, console: subprocess.Popen[bytes], options: ConsoleOptions) -> None:
         assert console.stdout is not None
+        assert self.console is not None
         with console.stdout as lines:
             for line in lines:
+                self.console.heard()
                 word, _, url = line.decode("utf-8", errors="replace").rstrip().partition(" ")
                 if word == "page" and self._console_port is None:
                     self._console_port = urlsplit(url).port
@@ -275,18 +276,26 @@ class _Child:
         self._failures = 0
         self._is_given_up = False
         self._due_at_s: float | None = None
+        self._silent_s: float | None = None
+        """How long ago it last gave a sign of life; None before the first."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the process that runs now has given a sign of life."""
+        return self._silent_s is not None
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
+        self._silent_s = None
         self._process = self._start()
         self._started_at_s = time.monotonic()
         self._due_at_s = None
 
     def tend(self) -> int | None:
-        """Starts it again if it has died and the pause is over; its exit code when it just ended."""
+        """Starts it again if it has died and the pause is over; its exit code when it just ended. Every POLL_S."""
         now_s = time.monotonic()
         if self._due_at_s is not None:
             if now_s >= self._due_at_s:
@@ -297,6 +306,8 @@ class _Child:
             self.start()
             return None
         exit_code = self._process.poll()
+        if exit_code is None:
+            self._watch(self._process)
         if exit_code is None or self._is_given_up:
             return None
         if exit_code == EXIT_CANNOT_START and self.name == "console":
@@ -319,10 +330,19 @@ class _Child:
                 self._process.stdin.write(line.encode("utf-8") + b"\n")
                 self._process.stdin.flush()
 
-    def kill(self) -> None:
-        """Ends the process as it is; `tend` starts it again."""
-        if self._process is not None:
-            self._process.kill()
+    def heard(self) -> None:
+        """It has given a sign of life; may be called from any thread."""
+        self._silent_s = 0.0
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Kills it if it hangs; one that is still starting is waited for."""
+        if self._silent_s is None:
+            return
+        self._silent_s += POLL_S  # what a computer slept is not counted
+        if self._silent_s > FROZEN_S:
+            log.warning("the %s has given no sign of life for %g s; killing it", self.name, FROZEN_S)
+            self._silent_s = None
+            process.kill()
 
     def end(self) -> None:
         """Asks the process to end by closing its stdin, which every system has, then insists."""

@@ -68,7 +68,7 @@ class Trainer:
     `train` is called as `instrument.training.train_project` without its cache; whatever it raises
     becomes the reason its job failed. Afterwards `draw` draws what the models of a training see into
     its folder, and `study` gives what to say about it; `look` gives a whole project as it is trained
-    now, for both of them.
+    now, for both of them. `on_hello` is called whenever it tells the engine that it lives.
     Raises OSError for an engine's host that is not known.
     """
 
@@ -80,6 +80,7 @@ class Trainer:
         draw: "Callable[[Path, ProjectTraining, Callable[[], bool]], None] | None" = None,
         study: "Callable[[ProjectTraining, Callable[[], bool]], dict[str, Any]] | None" = None,
         look: "Callable[..., ProjectTraining] | None" = None,
+        on_hello: "Callable[[], None]" = lambda: None,
         clock: Clock = now_s,
     ) -> None:
         self._engine = _address_here(*engine)
@@ -87,6 +88,7 @@ class Trainer:
         self._draw = draw
         self._study = study
         self._look = look
+        self._on_hello = on_hello
         self._studied: _Job | None = None
         self._clock = clock
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -106,6 +108,7 @@ class Trainer:
         while not self._is_stopped:
             if self._clock() >= hello_at_s:
                 self._send("hello", self.port, os.getpid(), self._at_work())
+                self._on_hello()
                 hello_at_s = self._clock() + HELLO_EVERY_S
             self._socket.settimeout(max(hello_at_s - self._clock(), 0.001))
             with suppress(TimeoutError, ConnectionResetError):  # Windows resets when the engine is away
@@ -333,7 +336,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     lower_priority()  # before any thread is started: on Linux each has its own priority
     use_one_thread()
     train, look = _warm()
-    trainer = Trainer(engine=engine, train=train, draw=draw_project, study=study_project, look=look)
+    trainer = Trainer(
+        engine=engine, train=train, draw=draw_project, study=study_project, look=look, on_hello=_show_life
+    )
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
     threading.Thread(target=_stop_with_stdin, args=(trainer,), name="stdin", daemon=True).start()
     trainer.serve()
@@ -355,6 +360,12 @@ def _warm() -> "tuple[Callable[..., ProjectTraining], Callable[..., ProjectTrain
     fit(examples, hidden=(64, 32), seed=0, recipe=Recipe(steps=3))
     cache = FeatureCache()
     return partial(train_project, cache=cache), partial(trained_before, cache=cache)
+
+
+def _show_life() -> None:
+    """Tells the supervisor."""
+    with suppress(OSError):
+        os.write(1, b"here\n")
 
 
 def _stop_with_stdin(trainer: Trainer) -> None:

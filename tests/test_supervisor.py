@@ -19,7 +19,7 @@ from playing import NUMBERS_PATCH, Heard, playing
 
 from instrument import supervisor
 from instrument.client import Client, NoAnswer
-from instrument.supervisor import Supervisor
+from instrument.supervisor import ConsoleOptions, Supervisor
 
 WHO = {"engine": "instrument.engine_process", "trainer": "instrument.trainer"}
 
@@ -256,20 +256,26 @@ def test_an_engine_killed_while_a_mistake_stands_in_the_patch_plays_what_played_
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be stopped there")
-def test_an_engine_that_hangs_is_killed_and_started_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["engine", "trainer", "console"])
+def test_a_process_that_hangs_is_killed_and_started_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr(supervisor, "FROZEN_S", 6.0)
     said: list[str] = []
     options = {"folder": str(project), "in_port": free_udp_port()}
-    one = Supervisor(options, say=said.append)
+    console = ConsoleOptions(on_page=said.append) if name == "console" else None
+    one = Supervisor(options, say=said.append, console=console)
     thread = threading.Thread(target=one.run)
     thread.start()
     try:
-        wait_until(lambda: one._is_engine_heard, "the engine to play")
-        first = one.engine.pid
+        child = getattr(one, name)
+        wait_until(lambda: child.is_heard, f"the {name} to live")
+        first = child.pid
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        wait_until(lambda: one.engine.pid != first and one._is_engine_heard, "another engine to play")
-        assert one.engine.restarts == 1
+        wait_until(lambda: child.pid != first and child.is_heard, f"another {name} to live")
+        assert child.restarts == 1
+        assert one.engine.restarts + one.trainer.restarts == (0 if name == "console" else 1)
     finally:
         one.stop()
         thread.join(PATIENCE_S)

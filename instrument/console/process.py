@@ -1,7 +1,7 @@
 """The console as a process: `python -m instrument.console.process`, started by the supervisor.
 
 It says on stdout where its page is, as a line `page URL`, then where other computers find it, if
-they may, as `network URL FINGERPRINT`, and ends with its stdin. Without NiceGUI
+they may, as `network URL FINGERPRINT`, every second that it lives, as `here`, and ends with its stdin. Without NiceGUI
 it says so and ends with EXIT_CANNOT_START: the instrument plays on without a page.
 """
 
@@ -35,6 +35,7 @@ from instrument.priority import lower_priority
 log = logging.getLogger(__name__)
 
 PORTS_TRIED = 20
+LIFE_SIGN_EVERY_S = 1.0
 MOST_CONNECTIONS = 200
 """From the network; each page holds three or four."""
 ASKS_WITHIN_S = 10.0
@@ -140,7 +141,10 @@ async def _serve(
     if door is not None:
         print(f"network {door.link()} {door.certificate.fingerprint}", flush=True)
     ended = asyncio.get_running_loop().run_in_executor(None, _wait_for_stdin)
-    await asyncio.wait({*serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+    while not (ended.done() or any(one.done() for one in serving)):
+        with contextlib.suppress(OSError):
+            print("here", flush=True)
+        await asyncio.wait({*serving, ended}, timeout=LIFE_SIGN_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     with contextlib.suppress(asyncio.CancelledError, TimeoutError):
         await asyncio.wait(serving, timeout=1.0)
