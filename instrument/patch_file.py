@@ -132,6 +132,11 @@ def played_file(path: Path) -> Path:
     return path.with_suffix(".played.toml")
 
 
+def undone_file(path: Path) -> Path:
+    """Where a patch that could not be played lies after it was taken back."""
+    return path.with_suffix(".undone.toml")
+
+
 def parse_patch(text: str, path: Path) -> Patch:
     """The patch that text describes; `path` is where it came from."""
     try:

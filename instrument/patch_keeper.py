@@ -5,6 +5,7 @@ plays lies beside it, for an engine that is started again.
 """
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from instrument.clock import Clock
 from instrument.patch import Patch
 from instrument.patch_edit import LastRead, TomlValue, set_values
-from instrument.patch_file import FoundPatch, parse_patch, patch_text, played_file, stamp_of
+from instrument.patch_file import FoundPatch, parse_patch, patch_text, played_file, stamp_of, undone_file
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +85,14 @@ class PatchKeeper:
     def undo(self) -> None:
         """Plays the patch as it was before the last edit; one that was never played is put back to what plays.
 
-        Raises ValueError where there is none.
+        What was wrong in that one stays, as `undone_file` says, for whoever wrote it.
+        Raises ValueError where there is none, and OSError.
         """
         if self.problem:
+            with suppress(FileNotFoundError):
+                shutil.copyfile(self._file, undone_file(self._file))
             self._write(self._played)
+            log.info("what could not be played is kept as %s", undone_file(self._file).name)
             return
         self._go_back(self._undone, self._redone, "undo")
 

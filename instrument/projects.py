@@ -10,7 +10,7 @@ from instrument.project import Project
 DEFAULT_PATCH = "three-postures"
 NUMBERS_PATCH = "wekinator"
 TAKES_CSV = "takes.csv"
-_LEFT_OUT = ("__init__.py", "__pycache__", TAKES_CSV, "patch.played.toml", "*.sqlite*", "models", "*.new")
+_LEFT_OUT = ("__init__.py", "__pycache__", TAKES_CSV, "patch.*.toml", "*.sqlite*", "models", "*.new")
 
 
 class ProjectError(ValueError):

@@ -211,7 +211,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/patch/undo",
             "",
-            "Takes back the last change of the patch, whether by a command or by an editor, up to 200 times.",
+            "Takes back the last change of the patch, whether by a command or by an editor, up to 200 times. One that "
+            "cannot be played is kept beside it as `patch.undone.toml`.",
         ),
         _row("/instrument/patch/redo", "", "Does again what `patch/undo` took back."),
         _row(

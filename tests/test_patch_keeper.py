@@ -150,7 +150,17 @@ def test_undo_puts_back_what_plays_where_a_mistake_was_saved(playing: Playing, f
     playing.attend()
     playing.keeper.undo()
     assert file.read_text() == TEXT.replace("1.0", "2.5")
+    assert file.with_name("patch.undone.toml").read_text() == "[[route"
     assert playing.keeper.problem == ""
+    playing.keeper.undo()
+    assert file.read_text() == TEXT
+
+
+def test_undo_puts_back_a_patch_that_was_deleted(playing: Playing, file: Path) -> None:
+    file.unlink()
+    playing.attend()
+    playing.attend()
+    assert playing.keeper.problem
     playing.keeper.undo()
     assert file.read_text() == TEXT
 
