@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from instrument.datasets import FeatureCache, gather, lacks, with_inputs_of
 from instrument.features import extract, feature_names
 from instrument.kernels.cpu import Layer, dequantised, forward
 from instrument.kernels.packing import FloatArray
@@ -20,7 +21,6 @@ from instrument.patch_file import playing_patch
 from instrument.predictor import fits
 from instrument.project import Project
 from instrument.takes import TakeStore
-from instrument.training import FeatureCache, gather, lacks, with_inputs_of
 
 _ROUNDED_S = 0.1
 """Lengths are told in tenths of a second."""

@@ -422,6 +422,7 @@ def rehearse(
     port: PortOption = DEFAULT_PORT,
 ) -> None:
     """Set how strict a project's class outputs are from a recording in which nothing is meant."""
+    from instrument.datasets import FeatureCache
     from instrument.exchange import ExchangeError
     from instrument.models.fitting import TrainingError
     from instrument.models.trained import ModelError, load_model
@@ -430,7 +431,7 @@ def rehearse(
     from instrument.projects import ProjectError, find_project
     from instrument.rehearsal_file import RehearsalError, read_rehearsal
     from instrument.takes import TakesBusyError, TakesError, TakeStore
-    from instrument.training import FeatureCache, train_project
+    from instrument.training import train_project
 
     try:
         found = find_project(project)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instrument.datasets import Dataset
+from instrument.enrichment import with_features_that_help
 from instrument.evaluation import (
     EvaluationError,
     Scored,
@@ -28,7 +30,6 @@ from instrument.features import LANDMARK_READINGS
 from instrument.models.learners import why_slow
 from instrument.patch import Output, Patch
 from instrument.takes import Take
-from instrument.training import Dataset, with_features_that_help
 
 READY = 0.9
 """Accuracy on takes not learned from at which there is nothing left to do."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.coaching import thinned
+from instrument.datasets import Dataset
 from instrument.model_map import NONE, ModelMap, as_examples, load_map, save_map
 from instrument.models.crossfit import softmax
 from instrument.models.fitting import Cancelled
@@ -23,7 +24,7 @@ from instrument.predictor import fits, least_familiarity
 from instrument.project import Project
 from instrument.rehearsal import familiarities
 from instrument.signals import FloatArray
-from instrument.training import Dataset, ProjectTraining
+from instrument.training import ProjectTraining
 
 WIDTH, HEIGHT = 96, 72
 """Places across and up at which a model is asked."""

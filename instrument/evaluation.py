@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instrument.datasets import Dataset
+from instrument.enrichment import with_features_that_help, with_variations
 from instrument.kernels.cpu import forward
 from instrument.kernels.packing import FloatArray
 from instrument.models.fitting import Cancelled, Examples, RowsForward, fit, rows_of
@@ -22,7 +24,6 @@ from instrument.models.holdout import whole_takes
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from
 from instrument.patch import Output, Patch
-from instrument.training import Dataset, with_features_that_help, with_variations
 
 SPLITS = ("takes", "blocks", "frames")
 _FLATTERY = "single frames held out have neighbours that were learned from: that flatters"

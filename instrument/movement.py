@@ -27,7 +27,7 @@ from instrument.signals import FloatArray, MovementEvent, TriggerPrediction
 from instrument.takes import Take
 
 if TYPE_CHECKING:
-    from instrument.training import TakeFeatures
+    from instrument.datasets import TakeFeatures
 
 _FEWEST_FRAMES = 3
 _HIGHEST_RATE_HZ = 240

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instrument.datasets import lacks, with_inputs_of
 from instrument.features import extract
 from instrument.gate import RELEASE_S
 from instrument.models.fitting import Cancelled
@@ -28,7 +29,6 @@ from instrument.signals import (
     TriggerPrediction,
 )
 from instrument.takes import TakeStore
-from instrument.training import lacks, with_inputs_of
 
 _MOST_POINTS = 1200
 """Of a curve."""

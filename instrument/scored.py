@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from instrument.datasets import Dataset, FeatureCache, gather, with_inputs_of
 from instrument.exchange import read_takes
 from instrument.exchange_plain import Hints, is_ours, label_cells, label_columns, number_cells, plain_table, read_rows
 from instrument.exchange_table import ExchangeError, not_text
@@ -21,7 +22,6 @@ from instrument.patch_file import parse_patch, read_patch
 from instrument.project import Project
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.takes import TakesError, TakeStore
-from instrument.training import Dataset, FeatureCache, gather, with_inputs_of
 from instrument.words import counted
 
 LANDMARKS = ("pose", "hand")

@@ -37,13 +37,14 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from instrument.datasets import FeatureCache, gather, gather_movements, with_inputs_of
 from instrument.exchange import import_takes
 from instrument.models.movement_model import save_movements
 from instrument.models.trained import save_model
 from instrument.movement import train_movements
 from instrument.patch_file import read_patch
 from instrument.takes import TakeStore
-from instrument.training import FeatureCache, gather, gather_movements, train_output, with_inputs_of
+from instrument.training import train_output
 
 PLAYED = {
 $played}

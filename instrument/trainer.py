@@ -351,8 +351,9 @@ def _warm() -> "tuple[Callable[..., ProjectTraining], Callable[..., ProjectTrain
 
     import instrument.drawing
     import instrument.movement_coaching  # noqa: F401  (imported once, now)
+    from instrument.datasets import FeatureCache
     from instrument.models.fitting import Examples, Recipe, fit
-    from instrument.training import FeatureCache, train_project, trained_before
+    from instrument.training import train_project, trained_before
 
     examples = Examples(
         values=np.eye(2, 100, dtype=np.float32), targets=np.arange(2), takes=np.arange(2), class_count=2

@@ -1,9 +1,8 @@
-"""Takes become trained models: gathers each output's examples, fits a network, writes its files.
+"""What takes teach becomes models: fits a network for each output, calibrates it, and writes its files.
 
 Knows the project's folder, not processes or messages: the trainer process calls `train_project`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,27 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instrument.clock import Clock, now_s
-from instrument.features import (
-    LANDMARK_READINGS,
-    LIMIT,
-    POINT_DIMENSIONS,
-    extract,
-    feature_columns,
-    feature_fingerprint,
-    feature_names,
-    smoothed,
-    with_inputs,
-)
+from instrument.datasets import Dataset, FeatureCache, TakeFeatures, gather, gather_movements, lacks, with_inputs_of
+from instrument.enrichment import with_features_that_help, with_strangers, with_variations
+from instrument.features import feature_fingerprint, feature_names
 from instrument.kernels.cpu import dequantised
 from instrument.kernels.packing import PackedNetwork
-from instrument.models.choosing import are_points, separation_error
 from instrument.models.crossfit import cross_fit, familiarity, familiarity_of_inputs, parts, temperature, tempered
 from instrument.models.familiarity import LEAST_HELD_OUT
-from instrument.models.fitting import Cancelled, Examples, Progress, TrainingError, Validation, fit, keeping
-from instrument.models.glitches import without_glitches
+from instrument.models.fitting import Cancelled, Progress, TrainingError, Validation, fit, keeping
 from instrument.models.learner_names import NETWORK
 from instrument.models.learners import learn, learned_from, microseconds_a_frame, validated, why_slow
 from instrument.models.movement_model import MovementModel, load_of_kind, save_movements
@@ -40,61 +28,12 @@ from instrument.models.outsiders import fit_outsiders
 from instrument.models.quantize import calibrate
 from instrument.models.trained import ModelError, TrainedModel, keep_before, save_model, too_large
 from instrument.models.whitening import standardised
-from instrument.movement import MovementDataset, movement_dataset, train_movements
-from instrument.patch import HAND_FEATURES, NO_CLASS, NUMBER_FEATURES, POSE_FEATURES, Output, Patch
+from instrument.movement import MovementDataset, train_movements
+from instrument.patch import Output, Patch
 from instrument.patch_file import playing_patch
 from instrument.project import Project
 from instrument.rehearsal import Stream, rehearse
-from instrument.signals import LANDMARK_PARTS, FloatArray, LandmarkSequence
-from instrument.skeletons import skeleton_of
-from instrument.strangers import MOST_STRANGERS, strangers
 from instrument.takes import Take, TakeStore
-from instrument.variation import COPIES, FEWEST_VARIATIONS, MOST_VARIATIONS, is_body, variations
-
-_NO_NUMBER = 1e30
-"""Infinite, or as good as that."""
-_READ_AS = {
-    "number_path": "points along a path",
-    "number_shape": "points in space",
-    "number_hand": "the points of a hand",
-    "number_body": "the points of a body",
-}
-_AS_LANDMARKS = 0.6
-"""Of what error is left, so much counts if numbers are learned from as a hand or a body alone: that can be varied,
-and is the same elsewhere and at any size, which examples held out do not show."""
-_HARDLY_ANY = 0.01
-"""Errors of less than this are beside the point, there."""
-_REACH = 5.0
-_PARTS_NEEDED = (("pose", POSE_FEATURES), ("left_hand", HAND_FEATURES), ("numbers", NUMBER_FEATURES))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeFeatures:
-    """The features of one take."""
-
-    values: FloatArray
-    """(T, F)"""
-    is_usable: NDArray[np.bool_]
-    """(T,): whether a body was found, and every feature is a number that something can measure."""
-    sequence: LandmarkSequence
-    """The landmarks that they show, smoothed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """What one output learns from."""
-
-    examples: Examples
-    classes: tuple[str, ...]
-    """The name of each class number; empty for a continuous output."""
-    take_ids: tuple[int, ...]
-    """The take behind each take number."""
-    feature_names: tuple[str, ...]
-    """(F,)"""
-    frames: tuple[tuple[LandmarkSequence, NDArray[np.intp]], ...]
-    """For each take its landmarks, smoothed, and which of its frames are the examples."""
-    notes: tuple[str, ...]
-    """What was left out or changed, in plain words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,40 +51,6 @@ class ProjectTraining:
     """The same of trigger outputs."""
     patch: Patch | None = None
     takes: tuple[Take, ...] = ()
-
-
-class FeatureCache:
-    """Keeps the features of takes, so that training after one more take extracts only that one."""
-
-    def __init__(self, most_bytes: int = 1 << 28) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[tuple[object, ...], TakeFeatures] = OrderedDict()
-
-    def features(self, patch: Patch, store: TakeStore, take: Take) -> TakeFeatures:
-        """The features of that take; those longest unused make room for them."""
-        # Frames are never overwritten: only trimming changes what a take shows.
-        meaning = (feature_names(patch), patch.smoothing, patch.features)
-        key = (store.path, take.id, take.created_at, take.frame_count, take.trim, meaning)
-        found = self._kept.pop(key, None)
-        if found is None:
-            sequence = store.landmarks(take.id)
-            values = extract(patch, sequence)
-            is_usable = sequence.is_tracked & (np.abs(values) < _NO_NUMBER).all(axis=1)
-            shown = smoothed(patch, replace(sequence, pose_world=None))
-            found = TakeFeatures(values=values, is_usable=is_usable, sequence=shown)
-            self._bytes += _size(found)
-        self._kept[key] = found
-        while self._bytes > self._most_bytes and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= _size(oldest)
-        return found
-
-
-def _size(features: TakeFeatures) -> int:
-    return features.values.nbytes + sum(
-        part.nbytes for name in LANDMARK_PARTS if (part := getattr(features.sequence, name)) is not None
-    )
 
 
 def train_project(
@@ -275,258 +180,6 @@ def rehearsed(patch: Patch, model: TrainedModel, rehearsals: Sequence[TakeFeatur
     ]
     found = rehearse(model, patch.output(model.output), streams)
     return replace(model, rehearsal=found, training={**model.training, "rehearsal": found})
-
-
-def gather(
-    patch: Patch,
-    output: Output,
-    takes: Sequence[Take],
-    store: TakeStore,
-    cache: FeatureCache,
-    is_cancelled: Callable[[], bool] = lambda: False,
-) -> Dataset:
-    """The examples of the takes that teach that output.
-
-    Raises TrainingError when there is nothing to learn from or between, and Cancelled.
-    """
-    columns = _columns(patch, output)
-    notes: list[str] = []
-    ids: list[int] = []
-    values: list[FloatArray] = []
-    targets: list[NDArray[Any]] = []
-    frames: list[tuple[LandmarkSequence, NDArray[np.intp]]] = []
-    missed = 0
-    for take in takes:
-        if output.name not in take.targets:
-            continue
-        if is_cancelled():
-            raise Cancelled
-        if reason := _unfit(take, patch, output):
-            notes.append(f"take {take.id} left out: {reason}")
-            continue
-        features = cache.features(patch, store, take)
-        target = take.targets[output.name]
-        if output.name in take.moving:
-            shown = np.array(store.frame_targets(take.id)[output.name])
-        else:
-            shown = np.full(len(features.values), target)
-        is_allowed = features.is_usable.copy()
-        if output.kind == "class" and output.classes:
-            is_allowed &= np.isin(shown, output.classes)
-        missed += int((~features.is_usable).sum())
-        if is_allowed.any():
-            ids.append(take.id)
-            values.append(features.values[np.ix_(is_allowed, columns)])
-            targets.append(shown[is_allowed])
-            frames.append((features.sequence, np.flatnonzero(is_allowed)))
-        else:
-            notes.append(f"take {take.id} left out: {_why_nothing(patch, output, shown)}")
-    if not ids:
-        said = f" ({'; '.join(notes)})" if notes else ""
-        raise TrainingError(f"no takes to learn from{said}; record at least one take for it")
-    shown = np.concatenate(targets)
-    if missed > len(shown) / 9:
-        frames_missed = f"in {missed} of {missed + len(shown)} frames, which were left out"
-        if patch.listen.is_numbers:
-            notes.append(f"a number is missing {frames_missed}; record again while all numbers arrive")
-        else:
-            notes.append(f"no body was found {frames_missed}; record again with all of you in view")
-    numbers = np.repeat(np.arange(len(ids)), [len(rows) for rows in values])
-    classes: tuple[str, ...] = ()
-    if output.kind == "class":
-        recorded = list(dict.fromkeys(shown.tolist()))
-        classes = tuple(name for name in output.classes if name in recorded) or tuple(recorded)
-        if len(classes) == 1:
-            left_out = f" ({'; '.join(notes)})" if notes else ""
-            raise TrainingError(f"there are takes of '{classes[0]}' only{left_out}; record a take of another class")
-        place = {name: index for index, name in enumerate(classes)}
-        learned: NDArray[Any] = np.array([place[name] for name in shown.tolist()], dtype=np.intp)
-    else:
-        scaled = (shown - output.low) / (output.high - output.low)
-        learned = np.clip(scaled, 0.0, 1.0).astype(np.float32)
-        if (scaled != np.clip(scaled, -1e-6, 1 + 1e-6)).any():
-            notes.append(f"targets beyond {output.low:g}..{output.high:g} were taken as its ends")
-        if learned.min() == learned.max():
-            notes.append(f"every take shows {shown[0]:g}, so that is all it can say; record a take of another value")
-    names = feature_names(patch)
-    seen, is_glitch = without_glitches(np.concatenate(values), numbers)
-    if is_glitch.any():
-        row, column = (int(index[0]) for index in np.nonzero(is_glitch))
-        count = int(is_glitch.any(axis=1).sum())
-        notes.append(
-            f"numbers far beyond all others in {count} {'frame' if count == 1 else 'frames'}, such as "
-            f"{np.concatenate(values)[row, column]:g} ({names[columns[column]]}) in take {ids[numbers[row]]}, "
-            "were taken for the nearest of those; trim or delete the take if it is damaged"
-        )
-    return Dataset(
-        examples=Examples(values=seen, targets=learned, takes=numbers, class_count=len(classes)),
-        classes=classes,
-        take_ids=tuple(ids),
-        feature_names=tuple(names[column] for column in columns),
-        frames=tuple(frames),
-        notes=tuple(notes),
-    )
-
-
-def gather_movements(
-    patch: Patch,
-    output: Output,
-    takes: Sequence[Take],
-    store: TakeStore,
-    cache: FeatureCache,
-    is_cancelled: Callable[[], bool] = lambda: False,
-) -> MovementDataset:
-    """The takes that teach a trigger output its movements, and the rehearsals, in which none is meant.
-
-    Raises TrainingError when there is nothing to learn from, and Cancelled.
-    """
-    columns = _columns(patch, output)
-    notes, shown = [], []
-    for take in (*takes, *store.takes(kind="rehearsal")):
-        if take.kind == "take" and output.name not in take.targets:
-            continue
-        if is_cancelled():
-            raise Cancelled
-        if reason := (_unfit if take.kind == "take" else lacks)(take, patch, output):
-            notes.append(f"take {take.id} left out: {reason}")
-        else:
-            shown.append((take, cache.features(patch, store, take)))
-    return movement_dataset(output, shown, columns, feature_names(patch), notes)
-
-
-def _columns(patch: Patch, output: Output) -> NDArray[np.intp]:
-    try:
-        columns = feature_columns(patch, output)
-    except ValueError as error:
-        raise TrainingError(str(error)) from None
-    if not len(columns):
-        if patch.listen.is_numbers and patch.listen.inputs:
-            named = " and ".join(f"`{group}`" for group in output.features)
-            raise TrainingError(f"{patch.listen.inputs} numbers cannot be read as {named}; name other `features`")
-        raise TrainingError("there are no features to learn from; record takes, or set `inputs` in [listen]")
-    return columns
-
-
-def with_variations(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
-    """The same examples, and what some of them would have been, seen a little differently.
-
-    Bodies and hands only, also those whose points came as numbers: of others nobody can say what a small difference is.
-    """
-    examples = dataset.examples
-    if not examples.class_count or not is_body(dataset.feature_names):
-        return dataset
-    targets = examples.targets.astype(np.intp)
-    most = max(FEWEST_VARIATIONS, MOST_VARIATIONS - 5 * len(targets) // 2)
-    rows = _spread(targets, most, np.random.default_rng([output.seed, 2]))
-    copies = min(COPIES, max(1, most // len(rows)))
-    varied = variations(
-        patch,
-        output,
-        dataset.feature_names,
-        _picked(dataset, rows),
-        examples.values[rows],
-        targets[rows],
-        examples.takes[rows],
-        copies=copies,
-        seed=output.seed,
-    )
-    varied = _within_reach(varied, examples.values)
-    return replace(dataset, examples=replace(examples, variations=varied, variations_of=np.tile(rows, copies)))
-
-
-def with_strangers(dataset: Dataset, patch: Patch, output: Output) -> Dataset:
-    """The same examples, and strangers made of some of them: bodies, hands and paths that nobody showed."""
-    examples = dataset.examples
-    is_path = any(name.startswith("number_path.") for name in dataset.feature_names)
-    if not examples.class_count or not (is_path or is_body(dataset.feature_names)):
-        return dataset
-    targets = examples.targets.astype(np.intp)
-    rows = _spread(targets, MOST_STRANGERS, np.random.default_rng([output.seed, 4]))
-    rows = np.repeat(rows, max(1, MOST_STRANGERS // len(rows)))
-    made, origins = strangers(
-        patch, output, dataset.feature_names, _picked(dataset, rows), examples.values[rows], seed=output.seed
-    )
-    made = _within_reach(made, examples.values)
-    return replace(dataset, examples=replace(examples, strangers=made, strangers_of=rows[origins]))
-
-
-def _within_reach(made: FloatArray, values: FloatArray) -> FloatArray:
-    """(M, F) features made of landmarks as they came, not far beyond the examples (N, F): these have no glitches.
-
-    Features of bodies and hands are never so far out, however still the performer stood.
-    """
-    low, high = values.min(axis=0), values.max(axis=0)
-    reach = _REACH * (high - low) + np.float32(2 * LIMIT)
-    return np.clip(made, low - reach, high + reach)
-
-
-def _spread(targets: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """(at most `most`,) rows in order, of every class as many as of any other, or all it has."""
-    if len(targets) <= most:
-        return np.arange(len(targets))
-    classes = np.unique(targets)
-    each = max(1, most // len(classes))
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(targets == one))[:each] for one in classes]))
-
-
-def _picked(dataset: Dataset, rows: NDArray[np.intp]) -> LandmarkSequence:
-    """The landmarks of those examples; times mean nothing."""
-    starts = np.cumsum([0, *(len(of_take) for _, of_take in dataset.frames)])
-    pieces: dict[str, list[FloatArray]] = {name: [] for name in LANDMARK_PARTS}
-    aspects = []
-    for number, (sequence, of_take) in enumerate(dataset.frames):
-        wanted = of_take[rows[(rows >= starts[number]) & (rows < starts[number + 1])] - starts[number]]
-        aspects.append(sequence.aspect[wanted])
-        for name in ("pose", "left_hand", "right_hand", "numbers"):
-            if (part := getattr(sequence, name)) is not None:
-                pieces[name].append(part[wanted])
-    whole = {name: np.concatenate(parts) for name, parts in pieces.items() if len(parts) == len(dataset.frames)}
-    return LandmarkSequence(times_s=np.arange(len(rows), dtype=np.float64), aspect=np.concatenate(aspects), **whole)
-
-
-def with_features_that_help(dataset: Dataset, output: Output) -> Dataset:
-    """The same examples with those of the offered feature groups that tell its classes apart better.
-
-    Numbers along a path, of points in space, or of a hand or a body, say more when read as such; others say less.
-    """
-    names = dataset.feature_names
-    group_of = np.array([name.partition(".")[0] for name in names])
-    is_plain = ~np.isin(group_of, output.offered)
-    if is_plain.all():
-        return dataset
-    examples = dataset.examples
-    best, reading = is_plain, ""
-    if examples.class_count:
-        counts = np.bincount(examples.targets, minlength=examples.class_count)
-        rows = counts[examples.targets.astype(np.intp)] > 1  # of a single example nothing can be left out
-        values, (names_of, targets) = examples.values[rows], np.unique(examples.targets[rows], return_inverse=True)
-        count = len(names_of)
-        least = separation_error(values[:, is_plain], targets, count) if count > 1 else 0.0
-        numbers = values[:, [name.startswith("numbers.") and not name.endswith(".odd") for name in names]]
-        for group in _readings(set(group_of[~is_plain].tolist()), numbers) if count > 1 else ():
-            in_group = group_of == group
-            for wanted in (is_plain | in_group, in_group):
-                error = separation_error(values[:, wanted], targets, count)
-                if group in LANDMARK_READINGS and wanted is in_group:
-                    is_better = _AS_LANDMARKS * error < max(least, _HARDLY_ANY)
-                else:
-                    is_better = error < least
-                if is_better:
-                    best, least, reading = wanted, error, group
-    return replace(
-        dataset,
-        examples=replace(examples, values=np.ascontiguousarray(examples.values[:, best])),
-        feature_names=tuple(name for name, is_taken in zip(names, best, strict=True) if is_taken),
-        notes=(*dataset.notes, *([f"the numbers are read as {_READ_AS[reading]}"] if reading else [])),
-    )
-
-
-def _readings(offered: set[str], numbers: FloatArray) -> list[str]:
-    """Which of those groups (N, inputs) numbers may be read as; if they are a hand or a body, as nothing else."""
-    skeleton = skeleton_of(numbers.shape[1])
-    if skeleton is not None and are_points(numbers, skeleton.each) and skeleton.lies_in(numbers):
-        return [group for group in LANDMARK_READINGS if group in offered]
-    return [group for group, each in POINT_DIMENSIONS.items() if group in offered and are_points(numbers, each)]
 
 
 def train_output(
@@ -721,48 +374,3 @@ def _wanted(patch: Patch, names: Sequence[str]) -> tuple[Output, ...]:
         return tuple(patch.output(name) for name in names) or patch.outputs
     except KeyError as error:
         raise TrainingError(error.args[0]) from None
-
-
-def with_inputs_of(patch: Patch, takes: Sequence[Take]) -> Patch:
-    """The patch with as many input numbers as the latest take has, where it leaves that open."""
-    counts = [take.number_count for take in takes if take.number_count]
-    if patch.listen.is_numbers and not patch.listen.inputs and counts:
-        return with_inputs(patch, counts[-1])
-    return patch
-
-
-def lacks(take: Take, patch: Patch, output: Output) -> str | None:
-    """Which of what that output learns from the take does not have, in words."""
-    for part, groups in _PARTS_NEEDED:
-        if part not in take.parts and any(group in groups for group in output.features):
-            return f"it has no {part.removeprefix('left_')} landmarks" if part != "numbers" else "it has no numbers"
-    if patch.listen.is_numbers and take.number_count != patch.listen.inputs:
-        return f"it has {take.number_count} numbers, the patch {patch.listen.inputs}"
-    return None
-
-
-def _why_nothing(patch: Patch, output: Output, shown: NDArray[Any]) -> str:
-    """Why none of the frames of a take, which show that (T,), can teach that output, in words."""
-    names = dict.fromkeys(shown.tolist())
-    listed = [name for name in names if not output.classes or name in output.classes]
-    if names and not listed:
-        classes = ", ".join(output.classes)
-        return f"it shows {', '.join(names)}, but the classes are {classes}; relabel it, or add those to `classes`"
-    part = f" that shows {' or '.join(listed)}" if len(listed) < len(names) else ""
-    if patch.listen.is_numbers:
-        return f"a number is missing in every frame of it{part}; record it again while all numbers arrive"
-    return f"no body was found in any frame of it{part}; record it again with all of you in view"
-
-
-def _unfit(take: Take, patch: Patch, output: Output) -> str | None:
-    """Why that take cannot teach that output, in words."""
-    if reason := lacks(take, patch, output):
-        return reason
-    target = take.targets[output.name]
-    if isinstance(target, str) != (output.kind != "continuous"):
-        return f"its target is {target!r}, but the output is {output.kind}"
-    if output.kind == "trigger" and target == NO_CLASS:
-        return None
-    if output.name not in take.moving and output.classes and target not in output.classes:
-        return f"its class '{target}' is not one of {', '.join(output.classes)}"
-    return None

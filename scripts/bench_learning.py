@@ -32,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.client import Client, NoAnswer
+from instrument.datasets import Dataset, FeatureCache
+from instrument.enrichment import with_features_that_help, with_variations
 from instrument.evaluation import split, subset, train_and_score
 from instrument.features import body_length, extract, feature_columns
 from instrument.kernels.cpu import FrameForward, dequantised, forward
@@ -46,14 +48,7 @@ from instrument.smoothing import OneEuroFilter
 from instrument.supervisor import Supervisor
 from instrument.takes import TakeStore, WholeTake, utc_now
 from instrument.tracker import MediaPipeTracker
-from instrument.training import (
-    Dataset,
-    FeatureCache,
-    train_output,
-    train_project,
-    with_features_that_help,
-    with_variations,
-)
+from instrument.training import train_output, train_project
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "landmarks"
 SETS = ("body_pose", "body_pose, centred", "hand_keypoint", "finger_trajectory")

@@ -13,10 +13,11 @@ from clients import PATIENCE_S, RecordingMidi, wait_until
 
 from instrument import osc
 from instrument.client import Client
+from instrument.datasets import FeatureCache
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
 from instrument.trainer import Trainer, draw_project, study_project
-from instrument.training import FeatureCache, train_project, trained_before
+from instrument.training import train_project, trained_before
 
 NUMBERS_PATCH = """
 name = "Numbers"

@@ -9,10 +9,11 @@ from playing import NUMBERS_PATCH
 from typer.testing import CliRunner
 
 from instrument.cli import app
+from instrument.datasets import FeatureCache
 from instrument.project import Project
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
-from instrument.training import FeatureCache, train_project
+from instrument.training import train_project
 
 
 def recorded(rows: np.ndarray, label: str | None = None) -> WholeTake:

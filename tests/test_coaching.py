@@ -12,6 +12,7 @@ from playing import playing
 
 from instrument import evaluation
 from instrument.coaching import coach, telling_apart, thinned
+from instrument.datasets import Dataset, FeatureCache
 from instrument.evaluation import subset, value_errors
 from instrument.models.fitting import Cancelled, Examples
 from instrument.patch import Output, Patch
@@ -20,7 +21,7 @@ from instrument.projects import new_project
 from instrument.signals import LandmarkSequence
 from instrument.takes import Take, TakeStore
 from instrument.trainer import study_project
-from instrument.training import Dataset, FeatureCache, train_project
+from instrument.training import train_project
 
 PATCH: Patch = parse_patch(
     '[listen]\nsource = "osc"\ninputs = 5\n[[output]]\nname = "side"\nfeatures = ["numbers"]\nhidden = [16]\n',

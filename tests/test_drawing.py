@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from instrument.datasets import Dataset
 from instrument.drawing import HEIGHT, WIDTH, draw, draw_project
 from instrument.model_map import NONE, ModelMap, load_map
 from instrument.models.fitting import Cancelled, Examples
@@ -13,7 +14,7 @@ from instrument.models.trained import TrainedModel
 from instrument.patch import Patch
 from instrument.patch_file import parse_patch
 from instrument.signals import LandmarkSequence
-from instrument.training import Dataset, ProjectTraining, train_output
+from instrument.training import ProjectTraining, train_output
 
 PATCH = parse_patch(
     '[listen]\nsource = "osc"\ninputs = 5\n[[output]]\nname = "side"\nfeatures = ["numbers"]\nreject = 0.05\n',

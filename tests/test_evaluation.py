@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from instrument import evaluation, projects
 from instrument.cli import app
+from instrument.datasets import Dataset
 from instrument.evaluation import Scored, cross_validate, evaluate, split, train_and_score, value_errors
 from instrument.exchange import read_takes
 from instrument.models.fitting import Examples
@@ -20,7 +21,7 @@ from instrument.patch_file import parse_patch
 from instrument.scored import ScoredError, read_scorable
 from instrument.signals import FloatArray, LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
-from instrument.training import Dataset, train_output
+from instrument.training import train_output
 
 
 def table(folder: Path, *, header: str = "", labels_last: bool = False, rows: int = 120) -> Path:

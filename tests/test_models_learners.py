@@ -12,6 +12,7 @@ import safetensors.numpy
 from clients import wait_until
 from playing import NUMBERS_PATCH, playing
 
+from instrument.datasets import Dataset, FeatureCache
 from instrument.evaluation import evaluate
 from instrument.models import learners
 from instrument.models.crossfit import familiarity_of_inputs
@@ -29,7 +30,7 @@ from instrument.project import Project
 from instrument.scored import read_scorable
 from instrument.signals import ClassPrediction, Features, LandmarkSequence
 from instrument.takes import TakeStore, WholeTake
-from instrument.training import Dataset, FeatureCache, train_output, train_project
+from instrument.training import train_output, train_project
 
 pytest.importorskip("sklearn")
 

@@ -13,6 +13,7 @@ from test_movement import PATCH, dataset
 from typer.testing import CliRunner
 
 from instrument.cli import app
+from instrument.datasets import FeatureCache
 from instrument.features import extract, feature_names
 from instrument.kernels.cpu import dequantised, forward
 from instrument.kernels.packing import FloatArray
@@ -26,7 +27,7 @@ from instrument.project import Project
 from instrument.projects import new_project
 from instrument.signals import ClassPrediction, ContinuousPrediction, Features
 from instrument.takes import TakeStore
-from instrument.training import FeatureCache, train_project
+from instrument.training import train_project
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

@@ -14,6 +14,7 @@ from playing import NUMBERS_PATCH, playing
 from typer.testing import CliRunner
 
 from instrument.cli import app
+from instrument.datasets import FeatureCache
 from instrument.exchange import export_takes
 from instrument.gate import Gate
 from instrument.models.fitting import Cancelled
@@ -34,7 +35,7 @@ from instrument.rehearsal_file import RehearsalError, read_rehearsal
 from instrument.run_through import count_triggers, run_through
 from instrument.signals import LandmarkSequence, landmark_sequence
 from instrument.takes import TakeStore, WholeTake, utc_now
-from instrument.training import FeatureCache, train_project
+from instrument.training import train_project
 
 PATCH = NUMBERS_PATCH.replace('name = "side"\n', 'name = "side"\nreject = true\n')
 

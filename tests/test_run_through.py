@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from instrument.cli import app
 from instrument.client import CommandFailed
+from instrument.datasets import FeatureCache
 from instrument.gate import RELEASE_S
 from instrument.models.trained import load_model
 from instrument.project import Project
@@ -19,7 +20,7 @@ from instrument.report import run_through_text
 from instrument.run_through import count_triggers, run_through
 from instrument.signals import LandmarkSequence
 from instrument.takes import TakesError, TakeStore, WholeTake, utc_now
-from instrument.training import FeatureCache, train_project
+from instrument.training import train_project
 
 
 def numbers(centre: float, kind: str = "take", *, count: int = 30, **targets: str | float) -> WholeTake:

@@ -22,7 +22,8 @@ import sys
 from instrument.kernels.threads import use_one_thread
 use_one_thread()
 from pathlib import Path
-from instrument.training import FeatureCache, train_project
+from instrument.datasets import FeatureCache
+from instrument.training import train_project
 train_project(Path(sys.argv[1]), cache=FeatureCache())
 """
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from bodies import hand, pose
 
+from instrument.datasets import Dataset
+from instrument.enrichment import with_features_that_help, with_variations
 from instrument.evaluation import split, subset, train_and_score
 from instrument.features import extract, feature_columns, feature_names
 from instrument.patch import Output, Patch
@@ -14,7 +16,6 @@ from instrument.patch_file import parse_patch
 from instrument.scored import dataset_of, read_scorable
 from instrument.signals import FloatArray, LandmarkSequence
 from instrument.skeletons import Skeleton, skeleton_of
-from instrument.training import Dataset, with_features_that_help, with_variations
 from instrument.variation import variations
 
 COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]

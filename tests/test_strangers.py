@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from bodies import hand, pose
 
+from instrument.datasets import Dataset
+from instrument.enrichment import with_features_that_help, with_strangers
 from instrument.features import extract, feature_names
 from instrument.models.outsiders import fit_outsiders
 from instrument.patch import Patch
@@ -15,7 +17,7 @@ from instrument.rehearsal import familiarities
 from instrument.scored import dataset_of
 from instrument.signals import POSE_LANDMARKS, FloatArray, LandmarkSequence
 from instrument.strangers import otherwise, strangers
-from instrument.training import Dataset, train_output, with_features_that_help, with_strangers
+from instrument.training import train_output
 
 STILL = 1e-6
 RNG = np.random.default_rng(0)

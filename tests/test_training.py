@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from bodies import moving_body
 
-from instrument import features, training
+from instrument import datasets, features
+from instrument.datasets import FeatureCache, gather
 from instrument.kernels.cpu import dequantised, forward
 from instrument.models.fitting import Cancelled, Progress, TrainingError
 from instrument.models.trained import load_model
@@ -26,7 +27,7 @@ from instrument.signals import (
     landmark_sequence,
 )
 from instrument.takes import TakesError, TakeStore, WholeTake
-from instrument.training import FeatureCache, gather, train_project
+from instrument.training import ProjectTraining, train_project
 
 CLASSES = """
 [listen]
@@ -99,7 +100,7 @@ class TakeWriter:
         with TakeStore.open(self.project.takes_file) as store:
             store.add([whole], "add")
 
-    def train(self, **options: object) -> training.ProjectTraining:
+    def train(self, **options: object) -> ProjectTraining:
         return train_project(self.project.folder, **({"cache": FeatureCache()} | options))  # type: ignore[arg-type]
 
 
@@ -453,7 +454,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         lengths.append(len(sequence))
         return original(patch, sequence)
 
-    monkeypatch.setattr(training, "extract", extract)
+    monkeypatch.setattr(datasets, "extract", extract)
     return lengths
 
 
