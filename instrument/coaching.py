@@ -28,7 +28,7 @@ from instrument.evaluation import (
 )
 from instrument.features import LANDMARK_READINGS
 from instrument.models.learners import why_slow
-from instrument.patch import Output, Patch
+from instrument.patch import NO_CLASS, Output, Patch
 from instrument.takes import Take
 
 READY = 0.9
@@ -77,7 +77,7 @@ def coach(
     `frame_us` is what the model takes to say something about a frame, where that was measured.
     Raises Cancelled.
     """
-    advice = [*tracking(output, takes), *_amounts(dataset)]
+    advice = [*tracking(output, takes), *never_shown(output, dataset.classes, takes), *_amounts(dataset)]
     thin = thinned(dataset, _MOST_EXAMPLES)
     scores: dict[str, Any] = {}
     try:
@@ -244,6 +244,24 @@ def tracking(output: Output, takes: Sequence[Take]) -> list[Advice]:
         worst = min(take.tracked_fraction for take in bad)
         text = f"takes {numbers}: {what} in only {worst:.0%} of the frames of the worst; record them"
     return [Advice(kind="tracking", text=f"{text} again {how}", evidence=evidence)]
+
+
+def never_shown(output: Output, shown: Sequence[str], takes: Sequence[Take]) -> list[Advice]:
+    """Classes of the patch that no take shows, and the takes of what was perhaps renamed."""
+    targets = dict.fromkeys(str(one.targets[output.name]) for one in takes if output.name in one.targets)
+    unlisted = [name for name in targets if name not in output.classes and name != NO_CLASS]
+    also = (
+        f", or relabel takes of {' or '.join(map(repr, unlisted))}, which the patch does not list" if unlisted else ""
+    )
+    return [
+        Advice(
+            kind="few",
+            text=f"'{name}' has no take, so it is never said: record one{also}",
+            evidence={"class": name, "takes": 0, "unlisted": unlisted},
+        )
+        for name in output.classes
+        if name not in shown
+    ]
 
 
 def _amounts(dataset: Dataset) -> list[Advice]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instrument.coaching import READY, Advice, class_scores, colliding, ready, report, tracking
+from instrument.coaching import READY, Advice, class_scores, colliding, never_shown, ready, report, tracking
 from instrument.evaluation import least_recalled
 from instrument.models.following import fit_following, said_of_take
 from instrument.models.recent_past import liveliness, unit_of
@@ -41,7 +41,7 @@ def coach_movements(
     """
     targets = np.array([one.target for one in dataset.takes])
     numbers = [int(np.sum(targets == target)) for target in range(len(dataset.classes))]
-    advice = tracking(output, takes)
+    advice = [*tracking(output, takes), *never_shown(output, dataset.classes, takes)]
     for name, number in zip(dataset.classes, numbers, strict=True):
         if number < 2:
             text = f"'{name}' has a single take: record another, a little faster or slower"

@@ -91,6 +91,16 @@ def advice(examples: Dataset, *takes: Take) -> dict[str, dict[str, Any]]:
 APART = [("left", -3.0), ("right", 3.0)] * 3
 
 
+def test_a_class_of_the_patch_that_no_take_shows_keeps_it_from_being_ready() -> None:
+    listed = dataclasses.replace(PATCH.outputs[0], classes=("left", "right", "top"))
+    renamed = dataclasses.replace(take(9), targets={"side": "up"})
+    report = coach(PATCH, listed, dataset(*APART), [take(1), renamed])
+    assert not report["is_ready"]
+    text = "'top' has no take, so it is never said: record one, or relabel takes of 'up', which the patch does not list"
+    assert [one["text"] for one in report["advice"]] == [text]
+    assert report["advice"][0]["evidence"] == {"class": "top", "takes": 0, "unlisted": ["up"]}
+
+
 def test_with_nothing_left_to_do_it_is_ready_to_play() -> None:
     report = coach(PATCH, PATCH.outputs[0], dataset(*APART), [take(1)])
     assert report["is_ready"]
