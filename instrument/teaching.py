@@ -139,7 +139,7 @@ class Teaching:
                     log.warning("training: %s", reason)
 
             self.train(untrained, answer, is_asked=False)
-        elif taught and not self.coaching and not self._asked:
+        elif taught and not self.coaching and not self._is_stale and not engine.trainer.has_job:
             engine.trainer.study(engine.project.folder)
 
     def take_coaching(self, found: dict[str, Any]) -> None:

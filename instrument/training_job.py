@@ -62,6 +62,11 @@ class TrainerLink:
     def is_alive(self) -> bool:
         return self._now_s() - self._heard_at_s < SILENT_S
 
+    @property
+    def has_job(self) -> bool:
+        """Whether a training is under way, or waits for a trainer."""
+        return self._job is not None
+
     def train(self, folder: Path, outputs: Sequence[str], finished: Finished) -> None:
         """Trains those outputs (all, if none is named) of the project; ends a job in hand first."""
         self.cancel(SUPERSEDED)
@@ -172,7 +177,7 @@ class TrainerLink:
         return {
             "alive": self.is_alive,
             "pid": self._pid,
-            "training": self._job is not None,
+            "training": self.has_job,
             "studying": self.is_studying and self.is_alive,
             "progress": self.progress,
         }
