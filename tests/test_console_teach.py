@@ -209,7 +209,7 @@ def test_hands_free_ends_a_take_of_the_demo_performer_at_rest(page: "Page", prog
     page.get_by_text("1 new of up").wait_for()
     newest = json.loads(str(program.ask("takes")[0]))[-1]
     program.ask("takes/delete_last")
-    assert newest["seconds"] < 12
+    assert newest["seconds"] < 25  # not by its length
 
 
 def as_the_performer_comes_to_rest(page: "Page", *, press: str) -> None:
@@ -383,6 +383,26 @@ def test_two_continuous_outputs_are_set_on_a_pad_with_the_arrow_keys_and_recorde
     newest = json.loads(str(program.ask("takes")[0]))[-1]
     program.ask("takes/delete_last")
     assert newest["targets"] == {"lift": pytest.approx(0.52, abs=0.01), "spread": pytest.approx(65, abs=1)}
+
+
+def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until_escape(
+    page: "Page", program: Program
+) -> None:
+    card = page.locator(".card[aria-keyshortcuts='3']")
+    name = card.get_attribute("data-name")
+    before = len(json.loads(str(program.ask("takes")[0])))
+    for key in "123" * 3:
+        page.keyboard.press(key)
+    page.locator(f".card[data-name='{name}'].recording").wait_for()
+    page.get_by_text(f"Recording {name}: press it again to stop").wait_for()
+    wait_until(lambda: program.status()["recording"]["frames"] >= 5, "frames of the take")
+    assert page.locator(".card.recording").count() == 1
+    page.keyboard.press("Escape")
+    wait_until(lambda: program.status()["recording"]["state"] == "idle", "the end of the take")
+    takes = json.loads(str(program.ask("takes")[0]))
+    assert name in takes[-1]["targets"].values()
+    for _ in takes[before:]:
+        program.ask("takes/delete_last")
 
 
 def test_random_values_are_heard_and_stand_on_the_slider(page: "Page", program: Program) -> None:

@@ -166,7 +166,7 @@ TEXTS: dict[str, str] = {
     "hands_free_stopped": "Stopped; {kept} new",
     "cards_recording": "Recording {what}",
     "cards_ended": "The recording has ended",
-    "cards_latched": "Recording {what}: press it again to stop, or another card to go on with that",
+    "cards_latched": "Recording {what}: press it again to stop (or Esc), or another card to go on with that",
     "cards_saving": "Keeping it",
     "cards_recorded": "Take {take} of {what}: {frames} frames",
     "card_about": "Hold to record; a short press holds it for you",
@@ -364,7 +364,8 @@ TEXTS: dict[str, str] = {
     "value_disagreement": "disagreement",
     "curve_about": "Shape of the route; drag it, or use the arrow keys",
     "curve_level": "Drag the curve: what comes in runs to the right, what goes out upwards",
-    "curve_threshold": "Drag the edge: how sure it must be to count as there; in the band below it, it stays as it is",
+    "curve_threshold": "Drag the edge: how sure it must be to count as there; in the band below it, it stays as it is; "
+    "where all classes are sent, one stays until another is surer",
     "field_from": "From",
     "field_kind": "Sends",
     "field_to": "To",

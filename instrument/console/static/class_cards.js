@@ -1,6 +1,6 @@
 // <instrument-class-cards [output]>: hold a card, or its key, and what is seen meanwhile is recorded for that class.
 //
-// A press shorter than a blink holds the card for you: press again to end it.
+// A press shorter than a blink holds the card for you: press again, or Escape, to end it.
 
 import { live, t } from "./live.js";
 import { define, isTyping, make } from "./element.js";
@@ -9,6 +9,7 @@ import { handsFree } from "./hands_free.js";
 import { valueCards, valueTargets } from "./value_cards.js";
 
 const TAP_MS = 250;
+const KEPT_MS = 500;
 
 define("class-cards", (element) => {
   element.classList.add("panel");
@@ -25,17 +26,19 @@ define("class-cards", (element) => {
   let described = "";
   let held = null; // {card, since, isLatched, isUnderWay, started}
   let isDown = false; // whether a card, or its key, is being pressed
+  let presses = 0;
+  let ending = null; // what the last take comes to, while that is not known
   const targets = valueTargets();
   let values = null; // the cards of continuous outputs
 
   const begin = (card) => {
     if (held) return;
     const pairs = card.pairs();
-    held = { card, since: performance.now(), isLatched: false, started: live.ask("/instrument/record", ...pairs) };
+    held = { card, what: card.says(), since: performance.now(), isLatched: false, started: live.ask("/instrument/record", ...pairs) };
     const mine = held;
     card.button.classList.add("recording");
     card.button.setAttribute("aria-pressed", "true");
-    say(t("cards_recording", { what: card.name }));
+    say(t("cards_recording", { what: held.what }));
     mine.started.catch((error) => {
       if (held === mine) held = null;
       let_go(card);
@@ -49,16 +52,23 @@ define("class-cards", (element) => {
     card.time.textContent = "";
   };
 
-  const end = async () => {
+  const end = () => {
     if (!held) return;
-    const { card, started } = held;
+    const mine = held;
     held = null;
-    let_go(card);
+    let_go(mine.card);
+    const whole = finish(mine).finally(() => {
+      if (ending === whole) ending = null;
+    });
+    ending = whole;
+  };
+
+  const finish = async ({ card, started, what }) => {
     try {
       await started;
       say(t("cards_saving"));
       const [take, frames] = await live.ask("/instrument/record/stop");
-      say(t("cards_recorded", { take, frames, what: card.name }));
+      say(t("cards_recorded", { take, frames, what }));
     } catch (error) {
       say(error.message, true);
     }
@@ -66,7 +76,7 @@ define("class-cards", (element) => {
 
   const latch = () => {
     held.isLatched = true;
-    say(t("cards_latched", { what: held.card.name }));
+    say(t("cards_latched", { what: held.what }));
   };
 
   const release = () => {
@@ -78,14 +88,17 @@ define("class-cards", (element) => {
 
   const press = async (card) => {
     isDown = true;
-    if (free.isBusy || (free.isOn && !held)) free.begin(card);
-    else if (held?.isLatched) {
-      const isAnother = held.card !== card;
-      await end();
-      if (!isAnother || held) return;
-      begin(card);
-      if (!isDown) latch();
-    } else begin(card);
+    const mine = ++presses;
+    if (free.isBusy || (free.isOn && !held)) return free.begin(card);
+    if (held && !held.isLatched) return;
+    const isSame = held?.card === card;
+    end();
+    if (isSame) return;
+    // Of presses that come faster than takes are kept, the last one counts; what a full disk holds up is not waited for.
+    if (ending) await Promise.race([ending, new Promise((done) => setTimeout(done, KEPT_MS))]);
+    if (mine !== presses || held) return;
+    begin(card);
+    if (!isDown) latch();
   };
 
   // Elsewhere in the page somebody wants a take of a class: with a count-in, whatever else is set.
@@ -100,6 +113,7 @@ define("class-cards", (element) => {
 
   // `pairs()` is what it records; {isContinuous, output} say what it stands for.
   const cardOf = (name, { accent, mark }, pairs, about = {}) => {
+    const says = about.isContinuous ? () => pairs().map(plain).join(" ") : () => name;
     const key = cards.length < 9 ? String(cards.length + 1) : undefined;
     const takes = make("span", { class: "card-takes" });
     const time = make("span", { class: "card-time" });
@@ -113,7 +127,7 @@ define("class-cards", (element) => {
       time,
     );
     button.dataset.name = name;
-    const card = { name, button, takes, time, pairs, key, ...about };
+    const card = { name, says, button, takes, time, pairs, key, ...about };
     button.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       event.preventDefault();
@@ -181,6 +195,7 @@ define("class-cards", (element) => {
 
   const onKeyDown = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (event.key === "Escape") end();
     const card = cards.find((one) => one.key === event.key);
     if (!card) return;
     event.preventDefault();
@@ -231,6 +246,8 @@ define("class-cards", (element) => {
     }),
   ];
 });
+
+const plain = (value) => (typeof value === "number" ? Number(value.toFixed(3)) : value);
 
 // The card in a cell that tells its name how large it may be.
 function celled(card) {

@@ -61,7 +61,7 @@ export function handsFree(say) {
     let kept = 0;
     let trouble = "";
     for (let number = 1; number <= times && !mine.isOver; number++) {
-      say(t("hands_free_take", { number, times, what: card.name }));
+      say(t("hands_free_take", { number, times, what: card.says() }));
       mine.watch?.again();
       mine.isEnding = false;
       const begunAt = performance.now();
@@ -79,7 +79,7 @@ export function handsFree(say) {
     mark(card, "idle", 0);
     show();
     if (mine.isOver) say(t("hands_free_stopped", { kept }));
-    else say([t("hands_free_done", { kept, what: card.name }), trouble].filter(Boolean).join(". "), Boolean(trouble));
+    else say([t("hands_free_done", { kept, what: card.says() }), trouble].filter(Boolean).join(". "), Boolean(trouble));
   };
   const stop = () => {
     if (!series) return;
