@@ -186,12 +186,16 @@ class CommandBase:
         return self._engine.patch_keeper
 
     def _change_patch(self, text: str, *, edit: str = "") -> None:
-        """As `PatchKeeper.change`; what pictures come from is only for programs on this computer to say."""
+        """As `PatchKeeper.change`."""
+        self._may_play(text)
+        self._patch.change(text, edit=edit)
+
+    def _may_play(self, text: str) -> None:
+        """Raises where that patch shows other pictures, which only programs on this computer may say."""
         if not self._is_local():
             source = parse_patch(text, self._engine.project.patch_file).listen.source
             if source not in ("phone", self._engine.patch.listen.source):
                 self._must_be_local()
-        self._patch.change(text, edit=edit)
 
     def _set_in_patch(self, key: str, value: TomlValue) -> None:
         self._change_patch(self._patch.with_values([(key, value)]))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from instrument.patch import NO_CLASS, Output, Patch, Route, WhenLost
+from instrument.patch import FAINTEST, NO_CLASS, Output, Patch, Route, WhenLost
 from instrument.signals import (
     ClassPrediction,
     ContinuousPrediction,
@@ -377,9 +377,12 @@ class _NoteRoute:
         if confidence is None:
             return []
         if self._is_on:
-            is_gone = confidence < route.threshold - route.hysteresis
+            # However wide the band, what is hardly there, or not at all, is gone.
+            is_gone = (
+                confidence < max(route.threshold - route.hysteresis, min(route.threshold, FAINTEST)) or confidence <= 0
+            )
             return self._off() if is_gone and now_s - self._on_at_s >= route.min_hold_s else []
-        if confidence < route.threshold:
+        if confidence < route.threshold or confidence <= 0:
             self._is_armed = True
             return []
         return self._on(now_s) if self._is_armed else []
@@ -448,6 +451,7 @@ class _MomentRoute:
         movement, self._under_way = self._under_way, None
         if movement is None or self.route.when != "end":
             return []
+        self._was = None  # when it began is not known here, so it looks like any other that was let go
         return self._controls(MovementEvent(what="end", movement=movement, onset_s=0.0, velocity=0.0))
 
     def _controls(self, event: MovementEvent) -> list[Control]:
@@ -629,7 +633,8 @@ class _WekinatorOutputs:
                 classes = output.classes or tuple(said)
                 best = max(said, key=said.__getitem__)
                 if best in classes:
-                    is_number = not output.classes and best.isdigit()  # classes recorded as Wekinator counts them
+                    # Classes recorded as Wekinator counts them; other digits there are, such as ², are no numbers.
+                    is_number = not output.classes and best.isascii() and best.isdigit() and len(best) < 10
                     values[output.name] = float(best) if is_number else float(classes.index(best) + 1)
                 if self.patch.wekinator_probabilities:
                     confidences = tuple(said.get(name, 0.0) for name in classes)

@@ -27,6 +27,8 @@ REJECTED = 0.05
 NO_CLASS = "none"
 """What a class output says of a frame that is none of its classes; what takes of a trigger output are labelled
 in which no movement is meant."""
+FAINTEST = 0.01
+"""A confidence below this is gone, however wide the band of hysteresis."""
 PAGE = "page"
 """The destination that is always there: the voice in the console's page."""
 

@@ -43,6 +43,7 @@ class PatchCommands(CommandBase):
         )
 
     def project_reload(self) -> Answer:
+        self._may_play(self._patch.text())
         self._patch.reload()
         return [self._engine.patch.name]
 
@@ -67,11 +68,11 @@ class PatchCommands(CommandBase):
         return None
 
     def patch_undo(self) -> Answer:
-        self._patch.undo()
+        self._patch.undo(self._may_play)
         return None
 
     def patch_redo(self) -> Answer:
-        self._patch.redo()
+        self._patch.redo(self._may_play)
         return None
 
     def routes(self) -> Answer:

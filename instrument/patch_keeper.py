@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from instrument.clock import Clock
-from instrument.patch import Patch
+from instrument.patch import Patch, PatchError
 from instrument.patch_edit import LastRead, TomlValue, set_values
 from instrument.patch_file import FoundPatch, parse_patch, patch_text, played_file, stamp_of, undone_file
 
@@ -82,23 +82,21 @@ class PatchKeeper:
         self._say("")
         self._note_edit(before, "")
 
-    def undo(self) -> None:
+    def undo(self, may_play: Callable[[str], None] = lambda _: None) -> None:
         """Plays the patch as it was before the last edit; one that was never played is put back to what plays.
 
-        What was wrong in that one stays, as `undone_file` says, for whoever wrote it.
+        That one stays, where `undone_file` says, for whoever wrote it. `may_play` raises for a text that is not to be.
         Raises ValueError where there is none, and OSError.
         """
         if self.problem:
-            with suppress(FileNotFoundError):
-                shutil.copyfile(self._file, undone_file(self._file))
+            self._keep_unplayed()
             self._write(self._played)
-            log.info("what could not be played is kept as %s", undone_file(self._file).name)
             return
-        self._go_back(self._undone, self._redone, "undo")
+        self._go_back(self._undone, self._redone, "undo", may_play)
 
-    def redo(self) -> None:
+    def redo(self, may_play: Callable[[str], None] = lambda _: None) -> None:
         """Plays the patch as it was before it was undone. Raises ValueError where nothing was."""
-        self._go_back(self._redone, self._undone, "redo")
+        self._go_back(self._redone, self._undone, "redo", may_play)
 
     def attend(self) -> None:
         """Plays what an editor made of the patch, once it has been written whole."""
@@ -132,9 +130,20 @@ class PatchKeeper:
             self._undone = [*self._undone[-MOST_UNDONE + 1 :], before]
         self._redone = []
 
-    def _go_back(self, texts: list[str], others: list[str], word: str) -> None:
+    def _keep_unplayed(self) -> None:
+        """What an editor wrote, and was not played, is not lost with what takes its place."""
+        with suppress(PatchError):
+            if self.text() == self._played:
+                return
+        with suppress(FileNotFoundError):
+            shutil.copyfile(self._file, undone_file(self._file))
+            log.info("what was not played is kept as %s", undone_file(self._file).name)
+
+    def _go_back(self, texts: list[str], others: list[str], word: str, may_play: Callable[[str], None]) -> None:
         if not texts:
             raise ValueError(f"nothing of the patch to {word}")
+        may_play(texts[-1])
+        self._keep_unplayed()
         now = self._played
         self._write(texts[-1])
         texts.pop()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from instrument.patch import NO_CLASS, Patch, Route, Scene
+from instrument.patch import FAINTEST, NO_CLASS, Patch, Route, Scene
 from instrument.signals import ClassPrediction, Prediction, TriggerPrediction
 
 GRADUAL = ("low", "high", "curve", "smooth_s", "threshold", "hysteresis", "min_hold_s")
@@ -78,7 +78,8 @@ class Scenes:
             elif isinstance(said, ClassPrediction) and scene.class_name in said.meant.classes:
                 confidence = float(said.meant.confidences[said.meant.classes.index(scene.class_name)])
             is_there = scene.name in self._seen_since_s
-            if confidence < scene.threshold - CUE_HYSTERESIS * is_there or not math.isfinite(confidence):
+            least = max(scene.threshold - CUE_HYSTERESIS * is_there, min(scene.threshold, FAINTEST))
+            if confidence < least or not math.isfinite(confidence):
                 self._seen_since_s.pop(scene.name, None)
                 self._disarmed.discard(scene.name)
                 continue
@@ -108,7 +109,9 @@ class Scenes:
         elif scene.name in old and scene.written != old[scene.name].written:
             self.routes = scene.routes
             return scene
-        return scene if was_fading is not None and not was_fading.has_switched else None
+        if was_fading is None or was_fading.has_switched:
+            return None
+        return scene if was_fading.scene.name else was_fading.scene
 
 
 @dataclass(slots=True)

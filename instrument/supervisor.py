@@ -299,11 +299,10 @@ class _Child:
         now_s = time.monotonic()
         if self._due_at_s is not None:
             if now_s >= self._due_at_s:
-                self.restarts += 1
-                self.start()
+                self._start_or_wait(now_s)
             return None
         if self._process is None:
-            self.start()
+            self._start_or_wait(now_s)
             return None
         exit_code = self._process.poll()
         if exit_code is None:
@@ -322,6 +321,18 @@ class _Child:
         elif self.name != "engine":
             self._due_at_s = now_s + 1.0
         return exit_code
+
+    def _start_or_wait(self, now_s: float) -> None:
+        """Starts it; where the system has no room for another process, later."""
+        is_again = self._process is not None
+        try:
+            self.start()
+        except OSError as error:
+            self._failures += 1
+            self._due_at_s = now_s + BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+            log.warning("the %s cannot be started (%s); trying again", self.name, error)
+        else:
+            self.restarts += is_again
 
     def tell(self, line: str) -> None:
         """Writes a line to its stdin; a process that is gone does not hear it."""

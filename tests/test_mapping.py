@@ -531,3 +531,13 @@ def test_while_one_route_is_tried_alone_all_others_are_silent() -> None:
     assert play(routes, (0.1, {**up(1.0), "height": 3.0})) == []
     routes.end_try()
     assert len(play(routes, (0.2, {"height": 3.0}))) == 3
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.005, 0.05, 0.1])
+def test_a_note_ends_however_wide_its_band_is(threshold: float) -> None:
+    gone = {"posture": {"rest": 1.0, "up": 0.0}}
+    there = {"posture": {"rest": 0.0, "up": 1.0}}
+    for over in (gone, LOST):
+        routes = RouteMap(patch(note(threshold=threshold, hysteresis=0.1)))
+        controls = play(routes, (0.0, gone), (0.1, there), *((1.0 + now_s, over) for now_s in range(9)))
+        assert [one.bytes[0] & 0xF0 for one in controls if isinstance(one, MidiSend)] == [0x90, 0x80]

@@ -197,3 +197,13 @@ def test_a_movement_under_way_ends_when_its_output_is_switched_off_though_nobody
     assert osc(ended) == [("/end", ("circle",))]
     assert midi(ended) == ["80 3c 00"]
     assert one.update(seen(event("end")), 10.0) == []  # the model says it too, once somebody is seen
+
+
+def test_every_movement_that_a_lost_body_cuts_off_is_said_to_end() -> None:
+    one = routes('[[route]]\nfrom = "move"\nosc = "/end"\nwhen = "end"')
+    sent = []
+    for number, movement in enumerate(("circle", "zigzag", "zigzag")):
+        one.update(seen(event("begin", movement, onset_s=10.0 * number)), 10.0 * number)
+        for now_s in range(1, 9):
+            sent += osc(one.update(NOBODY, 10.0 * number + now_s))
+    assert sent == [("/end", ("circle",)), ("/end", ("zigzag",)), ("/end", ("zigzag",))]

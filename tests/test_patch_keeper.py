@@ -156,6 +156,28 @@ def test_undo_puts_back_what_plays_where_a_mistake_was_saved(playing: Playing, f
     assert file.read_text() == TEXT
 
 
+def test_what_an_editor_saved_a_moment_before_an_undo_is_kept(playing: Playing, file: Path) -> None:
+    playing.set_beta(2.5)
+    saved_by_an_editor(file, TEXT.replace("1.0", "7.0"))
+    playing.keeper.undo()
+    assert file.read_text() == TEXT
+    assert file.with_name("patch.undone.toml").read_text() == TEXT.replace("1.0", "7.0")
+
+
+def test_what_may_not_play_is_not_brought_back(playing: Playing, file: Path) -> None:
+    def refuse(text: str) -> None:
+        raise ValueError(f"not {text[:4]}")
+
+    playing.set_beta(2.5)
+    with pytest.raises(ValueError, match="not"):
+        playing.keeper.undo(refuse)
+    assert file.read_text() == TEXT.replace("1.0", "2.5")
+    playing.keeper.undo()
+    with pytest.raises(ValueError, match="not"):
+        playing.keeper.redo(refuse)
+    assert file.read_text() == TEXT
+
+
 def test_undo_puts_back_a_patch_that_was_deleted(playing: Playing, file: Path) -> None:
     file.unlink()
     playing.attend()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instrument.patch import Patch
+from instrument.patch import Patch, Scene
 from instrument.patch_file import parse_patch
 from instrument.scenes import Scenes, blend
 from instrument.signals import ClassPrediction, MovementEvent, Prediction, TriggerPrediction
@@ -165,3 +165,22 @@ def test_a_scene_that_is_removed_no_longer_plays() -> None:
 def test_a_scene_that_is_wrong_is_refused_with_what_is_allowed(before: str, after: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         parsed(TEXT.replace(before, after))
+
+
+def test_a_scene_left_in_a_fade_lets_go_of_its_mutes_although_the_patch_is_edited_meanwhile() -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 0.0, 0.0)
+    scenes.step(0.0)
+    scenes.recall(Scene(name="", routes=parsed().routes), 4.0, 1.0)
+    scenes.step(2.0)
+    left = scenes.follow(parsed(TEXT.replace("[0, 100]", "[0, 99]")))
+    assert left is not None
+    assert not left.muted
+
+
+def test_a_cue_with_a_band_wider_than_its_threshold_recalls_again() -> None:
+    patch = parsed(TEXT.replace("hold_s = 1", "hold_s = 0\nthreshold = 0.1"))
+    scenes = Scenes(patch)
+    for now_s in (0.0, 10.0):
+        assert scenes.cued(seen(0.0), now_s) is None
+        assert scenes.cued(seen(1.0), now_s + 1) == patch.scene("armed")

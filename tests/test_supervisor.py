@@ -280,3 +280,23 @@ def test_a_process_that_hangs_is_killed_and_started_again(
         one.stop()
         thread.join(PATIENCE_S)
     assert not psutil.pid_exists(first)
+
+
+def test_a_process_for_which_the_system_has_no_room_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def start() -> Any:
+        tried.append(len(tried))
+        if len(tried) in (2, 3):
+            raise OSError(12, "Cannot allocate memory")
+        return SimpleNamespace(pid=len(tried), poll=lambda: -9, stdin=None)
+
+    now_s = 0.0
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now_s)
+    child = supervisor._Child("trainer", start)
+    for number in range(200):
+        now_s = number * supervisor.POLL_S
+        child.tend()
+        if len(tried) == 4:
+            break
+    assert (tried, child.restarts, child.pid) == ([0, 1, 2, 3], 1, 4)
