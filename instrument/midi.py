@@ -74,6 +74,11 @@ def is_channel_message(message: Sequence[int]) -> bool:
     return all(0 <= byte <= 127 for byte in message[1:])
 
 
+def ends_a_note(message: Sequence[int]) -> bool:
+    """Whether that is a note off, also one that is written as a note on without velocity."""
+    return message[0] & 0xF0 == 0x80 or (message[0] & 0xF0 == 0x90 and message[2] == 0)
+
+
 def midi_systems() -> dict[str, str]:
     """What could carry MIDI here, each with why it cannot just now; an empty reason means it can.
 
@@ -119,10 +124,15 @@ class SoundingNotes:
         kind, channel = message[0] & 0xF0, message[0] & 0x0F
         self._channels.setdefault(destination, {})[channel] = None
         notes = self._notes.setdefault(destination, {})
-        if kind == 0x90 and message[2] > 0:
-            notes[channel, message[1]] = None
-        elif kind in (0x80, 0x90):
+        if ends_a_note(message):
             notes.pop((channel, message[1]), None)
+        elif kind == 0x90:
+            notes[channel, message[1]] = None
+
+    def miss(self, destination: str, message: Sequence[int]) -> None:
+        """Takes in that a message did not get out: a note that it was to end sounds on."""
+        if ends_a_note(message):
+            self._notes.setdefault(destination, {})[message[0] & 0x0F, message[1]] = None
 
     def release(self, destination: str) -> list[tuple[int, ...]]:
         """What silences a destination: note offs, then all notes off and pedal up on its channels."""
@@ -246,6 +256,7 @@ class MidiPorts:
                 raise MidiError(slot.reason)
             slot.port.send(message)
         except RTMIDI_ERRORS as error:
+            self._notes.miss(destination, message)
             slot.dropped += 1
             if slot.port is not None:
                 slot.reason = str(error)
@@ -421,6 +432,8 @@ class PipedMidi:
         self._open_ports = open_ports
         self._ports: Midi | None = None  # once the pipe has broken
         self._notes = SoundingNotes()
+        self._owed: dict[str, None] = {}
+        """Lines that end sound, as an ordered set, for which the pipe had no room yet."""
         self._counts: dict[str, list[int]] = {}
         self._heard: dict[str, tuple[str, str]] = {}
         self.connect(destinations)
@@ -428,6 +441,7 @@ class PipedMidi:
     def hear(self, ports: Mapping[str, tuple[str, str]]) -> None:
         """Takes in what the owner of the ports says: for each destination its port, and what is wrong with it."""
         self._heard = dict(ports)
+        self._pay()
 
     def connect(self, destinations: Mapping[str, str]) -> None:
         self._destinations = dict(destinations)
@@ -440,7 +454,8 @@ class PipedMidi:
         if destination not in self._counts or not is_channel_message(message):
             return False
         self._notes.follow(destination, message)
-        has_left = self._write(f"midi {quote(destination, safe='')} {bytes(message).hex(' ')}")
+        line = f"midi {quote(destination, safe='')} {bytes(message).hex(' ')}"
+        has_left = self._write(line, is_owed=ends_a_note(message))
         if not has_left and self._ports is not None:
             has_left = self._ports.send(destination, message)
         self._counts[destination][0 if has_left else 1] += 1
@@ -448,12 +463,14 @@ class PipedMidi:
 
     def release_all(self) -> None:
         self._notes = SoundingNotes()
-        if not self._write("panic") and self._ports is not None:
+        self._owed.clear()
+        if not self._write("panic", is_owed=True) and self._ports is not None:
             self._ports.release_all()
 
     def status(self) -> dict[str, PortStatus]:
         if self._ports is not None:
             return self._ports.status()
+        self._pay()
         status = {}
         for (name, wanted), (sent, dropped) in zip(self._destinations.items(), self._counts.values(), strict=True):
             port, reason = self._heard.get(name, ("", "being opened"))
@@ -465,7 +482,25 @@ class PipedMidi:
         if self._ports is not None:
             self._ports.close()
 
-    def _write(self, line: str) -> bool:
+    def _pay(self) -> None:
+        """Writes what is owed, as far as there is room."""
+        while self._owed and self._ports is None:
+            line = next(iter(self._owed))
+            del self._owed[line]
+            if not self._write_now(line):
+                self._owed = {line: None} | self._owed
+                return
+
+    def _write(self, line: str, *, is_owed: bool = False) -> bool:
+        """Whether the line is in the pipe; one that is `owed` gets there later where there is no room for it now."""
+        self._pay()
+        if not self._owed and self._write_now(line):
+            return True
+        if is_owed and self._ports is None:
+            self._owed[line] = None
+        return False
+
+    def _write_now(self, line: str) -> bool:
         if self._ports is not None:
             return False
         try:

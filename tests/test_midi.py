@@ -226,6 +226,34 @@ def test_systems_and_their_ports_can_be_listed(rtmidi: FakeRtmidi) -> None:
     assert port_names("MACOSX_CORE") == rtmidi.there
 
 
+def test_a_note_whose_end_a_port_did_not_take_ends_with_the_next_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, ...]] = []
+    is_failing = False
+
+    def send(message: Sequence[int]) -> None:
+        if is_failing:
+            raise OSError("buffer full")
+        taken.append(tuple(message))
+
+    port = SimpleNamespace(name="synth", send=send, is_alive=lambda: True, close=lambda: None)
+    monkeypatch.setattr("instrument.midi._find_port", lambda *_: port)
+    ports = MidiPorts({"synth": "synth"})
+    try:
+        ports.send("synth", (0x90, 60, 100))
+        is_failing = True
+        assert not ports.send("synth", (0x80, 60, 0))
+        ports.release_all()
+        is_failing = False
+        taken.clear()
+        ports.release_all()
+        assert taken[0] == (0x80, 60, 0)
+        taken.clear()
+        ports.release_all()
+        assert (0x80, 60, 0) not in taken
+    finally:
+        ports.close()
+
+
 def test_a_piped_message_is_one_line() -> None:
     stream = io.BytesIO()
     midi = PipedMidi(stream, {"my synth": "virtual"})
@@ -236,6 +264,30 @@ def test_a_piped_message_is_one_line() -> None:
         b"midi my%20synth 90 3c 64",
         b"panic",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody knows there whether a pipe has room")
+@pytest.mark.parametrize("is_panic", [False, True])
+def test_what_ends_a_note_while_the_pipe_is_full_gets_there_once_it_is_read(
+    pipe: tuple[BinaryIO, BinaryIO], is_panic: bool
+) -> None:
+    midi = PipedMidi(pipe[1], {"synth": "virtual"})
+    midi.send("synth", (0x90, 60, 100))
+    midi.send("synth", (0x90, 62, 100))
+    while midi.send("synth", (0xB0, 1, 5)):
+        pass
+    assert not midi.send("synth", (0x80, 60, 0))
+    assert not midi.send("synth", (0x90, 62, 0))
+    if is_panic:
+        midi.release_all()
+    ports = RecordingMidi()
+    reader = MidiPipeReader(pipe[0], ports)
+    wait_until(lambda: not midi._owed or midi.status() is None, "room in the pipe")
+    midi.send("synth", (0xB0, 1, 6))
+    pipe[1].close()
+    assert reader.join(timeout_s=20.0)
+    owed = ["release all"] if is_panic else [("synth", "80 3c 00"), ("synth", "90 3e 00")]
+    assert ports.told[-len(owed) - 2 :] == [*owed, ("synth", "b0 01 06"), "release all"]
 
 
 def test_what_is_no_message_or_has_no_destination_does_not_enter_the_pipe() -> None:
