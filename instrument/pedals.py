@@ -5,7 +5,7 @@ engine's, but for `ports`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from instrument import clock
@@ -95,9 +95,10 @@ class Pedals:
         """Plays on with the pedals of that patch."""
         if patch.pedals != self._pedals:
             self._end_learning()
-            pairs = zip(self._pedals, patch.pedals, strict=False)
-            same = {index for index, (old, new) in enumerate(pairs) if old == new}
-            self._down = {index: port for index, port in self._down.items() if index in same}
+            # Whatever they are called now, and wherever they stand.
+            now = [replace(one, name="") for one in patch.pedals]
+            down = {replace(self._pedals[index], name=""): port for index, port in self._down.items()}
+            self._down = {now.index(pedal): port for pedal, port in down.items() if pedal in now}
             self._pedals = patch.pedals
             self._telemetry.publish("changes", "pedals")
         self._settle()
@@ -114,9 +115,8 @@ class Pedals:
         stroke = stroke_of(message)
         if stroke is None:
             return []
-        if self._learning is not None:
-            if stroke.is_down:
-                self._end_learning(port, stroke)
+        if self._learning is not None and stroke.is_down:
+            self._end_learning(port, stroke)
             return []
         steps = []
         for index, pedal in enumerate(self._pedals):

@@ -116,6 +116,15 @@ def test_a_pedal_that_is_held_while_another_one_is_edited_is_still_held(board: B
     assert board.lines((0x80, 36, 0), (0xB0, 64, 0)) == ["record stop"]
 
 
+def test_a_pedal_that_is_held_ends_what_it_began_though_renamed_moved_or_another_one_learned(board: Board) -> None:
+    board.lines((0xB0, 64, 127))
+    board.pedals.follow(board.patch(PEDALS[1], replace(PEDALS[0], name="left foot")))
+    board.pedals.learn(1, 15.0, lambda *_: None)
+    assert board.lines((0xB0, 64, 0)) == ["record stop"]
+    board.lines((0x90, 40, 100))
+    assert board.lines((0xB0, 64, 127)) == ["record posture up"]
+
+
 def test_a_pedal_whose_cable_is_pulled_while_it_is_held_comes_up(board: Board) -> None:
     board.pedals.ports = {"nano": (NANO, ""), "": (f"Piano, {NANO}", "")}
     board.pedals.attend()
