@@ -113,11 +113,7 @@ def add_table(text: str, name: str, values: str) -> str:
     for key, value in given.items():
         table.add(key, value)
     if name in _ARRAYS:
-        tables = document.get(name)
-        if not isinstance(tables, AoT):
-            tables = tomlkit.aot()
-            document[name] = tables
-        tables.append(table)
+        _tables(document, name).append(table)
     elif name.startswith("destination.") and name.count(".") == 1:
         parent: Any = document.setdefault("destination", tomlkit.table(is_super_table=True))
         if name.split(".")[1] in parent:
@@ -135,9 +131,7 @@ def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, An
     A new one comes last, with the first digit that recalls no other. Raises ValueError.
     """
     document = _parse(text)
-    scenes: Any = document.get("scene")
-    if not isinstance(scenes, AoT):
-        scenes = document["scene"] = tomlkit.aot()
+    scenes = _tables(document, "scene")
     scene = next((one for one in scenes if one.get("name") == name), None)
     if scene is None:
         scene = _apart()
@@ -158,6 +152,17 @@ def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, An
     return tomlkit.dumps(document)
 
 
+def _tables(document: tomlkit.TOMLDocument, name: str) -> AoT:
+    """The tables of that name, perhaps none yet, to be added to. Raises ValueError where they are written inline."""
+    tables = document.get(name)
+    if isinstance(tables, AoT):
+        return tables
+    if tables:
+        raise ValueError(f"{name}: it is written as {name} = [...]; write each as a [[{name}]] table to add to them")
+    document[name] = made = tomlkit.aot()
+    return made
+
+
 def _apart() -> Table:
     """A new table, with an empty line before it."""
     table = tomlkit.table()
@@ -168,7 +173,7 @@ def _apart() -> Table:
 def _names(document: tomlkit.TOMLDocument) -> list[str]:
     """What scenes call the routes."""
     routes = document.get("route")
-    return route_names(routes) if isinstance(routes, AoT) else []
+    return route_names(routes) if isinstance(routes, AoT | Array) else []
 
 
 def _rename(document: tomlkit.TOMLDocument, before: list[str]) -> None:

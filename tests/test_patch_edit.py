@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,23 @@ def test_what_an_editor_wrote_in_between_is_read() -> None:
     last = LastRead()
     edited = set_values(TEXT, [("smoothing.beta", 0.5)], last).replace("how high", "how low")
     assert "how low" in set_values(edited, [("smoothing.beta", 0.6)], last)
+
+
+INLINE = """route = [{ from = "posture", osc = "/a" }, { from = "posture", osc = "/b" }]
+scene = [{ name = "verse", routes = [{ route = "/b", muted = true }] }]
+"""
+
+
+@pytest.mark.parametrize("name", ["route", "scene"])
+def test_nothing_is_added_to_tables_that_are_written_inline_rather_than_losing_them(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"write each as a \[\[{name}\]\] table"):
+        add_table(INLINE, name, '{"name": "new"}')
+    with pytest.raises(ValueError, match="write each as a"):
+        save_scene(INLINE, "new", [], [])
+
+
+def test_a_route_that_is_written_inline_can_be_renamed_and_removed() -> None:
+    renamed = tomllib.loads(set_values(INLINE, [("route.2.name", "bee")]))
+    assert renamed["scene"][0]["routes"][0]["route"] == "bee"
+    left = tomllib.loads(remove_value(INLINE, "route.2"))
+    assert [one["osc"] for one in left["route"]] == ["/a"]
