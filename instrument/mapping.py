@@ -476,6 +476,8 @@ class _HitRoute:
         self._sounding = sounding
         self._absence = _Absence(route.when_lost.hold_s)
         self._on_at_s: float | None = None
+        self._has_ended = False
+        """Whether the movement that began the note is over."""
         self._was: MovementEvent | None = None
 
     def settle(self, route: Route, _: Output) -> None:
@@ -491,6 +493,7 @@ class _HitRoute:
         for event in seen.events if isinstance(seen, TriggerPrediction) else ():
             if event.movement != route.class_name:
                 continue
+            self._has_ended = event.what == "end"
             if event.what == route.when and not _is_same(event, self._was):
                 controls += self._on(event, now_s)
             elif event.what == "end" and not route.length_s:
@@ -499,9 +502,11 @@ class _HitRoute:
         return controls
 
     def due(self, now_s: float) -> list[Control]:
-        """The note off of a note that has sounded for its length."""
+        """The note off of a note that has sounded for its length, or as long as its movement."""
+        if self._on_at_s is None:
+            return []
         length_s = self.route.length_s
-        is_over = self._on_at_s is not None and length_s > 0 and now_s - self._on_at_s >= length_s
+        is_over = now_s - self._on_at_s >= length_s if length_s > 0 else self._has_ended
         return self.release() if is_over else []
 
     def release(self) -> list[Control]:

@@ -67,7 +67,7 @@ def patch_text(path: Path) -> str:
     except OSError as error:
         raise PatchError(f"{path}: cannot be read ({error.strerror or error})") from None
     try:
-        text = content.decode("utf-8").replace("\r\n", "\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise PatchError(f"{path}, line {line}: not UTF-8; save it as text in UTF-8") from None

@@ -207,3 +207,11 @@ def test_every_movement_that_a_lost_body_cuts_off_is_said_to_end() -> None:
         for now_s in range(1, 9):
             sent += osc(one.update(NOBODY, 10.0 * number + now_s))
     assert sent == [("/end", ("circle",)), ("/end", ("zigzag",)), ("/end", ("zigzag",))]
+
+
+def test_a_note_that_is_now_to_last_as_long_as_its_movement_ends_if_that_is_over() -> None:
+    one = routes(NOTE + "length_s = 5")
+    one.update(seen(event("begin"), event("hit"), event("end")), 0.0)
+    lasting = parse_patch("\n".join([HEAD, NOTE + "length_s = 0"]), Path("patch.toml"))
+    assert one.settle(lasting, lasting.routes) == []
+    assert midi(one.due(1.0)) == ["80 3c 00"]

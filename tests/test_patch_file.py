@@ -199,3 +199,9 @@ def test_a_pedal_may_wait_to_be_learned_and_do_nothing_when_it_comes_up() -> Non
 def test_a_pedal_that_would_do_nothing_is_refused_with_what_is_allowed(text: str, reason: str) -> None:
     with pytest.raises(PatchError, match=reason):
         pedal(text)
+
+
+def test_a_file_with_a_byte_order_mark_is_read_as_without(tmp_path: Path) -> None:
+    file = tmp_path / "patch.toml"
+    file.write_bytes(b"\xef\xbb\xbfname = 'Marked'\r\n")
+    assert read_patch(file).name == "Marked"
