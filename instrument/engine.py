@@ -244,7 +244,6 @@ class Engine:
         self.health.note(landmarks.is_tracked)
         if landmarks.numbers is not None and not self._settle_inputs(landmarks.numbers):
             return
-        self._frame_at_s = taken_at_s
         features = self.extractor.update(landmarks)
         self.recorder.offer(landmarks, self.targets)
         featured_at_s = self.now_s()
@@ -256,6 +255,7 @@ class Engine:
         controls = self.desk.routes.update(prediction, predicted_at_s) if self.is_running else []
         mapped_at_s = self.now_s()
         self.outputs.send(controls)  # telling others what was sent must not count as sending it
+        self._frame_at_s = taken_at_s  # frames that cannot be played count as none: routes let go after a while
         sent_at_s = self.now_s()
         self.latencies.add(
             (

@@ -15,6 +15,8 @@ GRADUAL = ("low", "high", "curve", "smooth_s", "threshold", "hysteresis", "min_h
 """What moves in a cross-fade; a velocity moves too, in whole steps, and the rest switches at its middle."""
 SETTINGS = (*GRADUAL, "velocity", "invert")
 CUE_HYSTERESIS = 0.1
+_GAP_S = 2.0
+"""After so long without a frame nothing has been seen all along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Scenes:
         self._fade: _Fade | None = None
         self._seen_since_s: dict[str, float] = {}
         self._disarmed: set[str] = set()
+        self._looked_at_s = -math.inf
 
     @property
     def is_fading(self) -> bool:
@@ -63,6 +66,9 @@ class Scenes:
 
     def cued(self, prediction: Prediction, now_s: float) -> Scene | None:
         """The scene recalled now: by a class seen for long enough and gone before, or by a movement played."""
+        if now_s - self._looked_at_s > _GAP_S:
+            self._seen_since_s.clear()
+        self._looked_at_s = now_s
         for scene in self._patch.scenes:
             if scene.output is None:
                 continue

@@ -404,12 +404,35 @@ outputs = ["amount"]
         assert notes(instrument) == ["90 3c 64", "80 3c 00"]
 
 
+NOTE_WHILE_THERE = (
+    NUMBERS_PATCH.replace('source = "osc"', 'source = "osc"\nquiet_s = 1.5')
+    + '[destination.synth]\nmidi = "virtual"\n'
+    + '[[route]]\nfrom = "side.right"\nmidi = "note"\nnumber = 60\nwhen_lost = { hold_s = 0 }\n'
+)
+
+
+def test_a_note_ends_when_frames_cannot_be_played_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with playing(tmp_path / "project", NOTE_WHILE_THERE) as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+        instrument.inputs(0.9, 0.9, count=5)
+        wait_until(lambda: "90 3c" in " ".join(notes(instrument)), "the note")
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("nobody thought of this")
+
+        def is_over() -> bool:
+            instrument.inputs(0.9, 0.9)
+            return notes(instrument)[-1].startswith("80 3c")
+
+        monkeypatch.setattr(instrument.engine.predictor, "predict", broken)
+        wait_until(is_over, "its end")
+        assert instrument.engine.errors["frame"] > 0
+
+
 @pytest.mark.parametrize("then", ["nothing", "too few numbers"])
 def test_a_note_ends_when_the_numbers_that_held_it_stop(tmp_path: Path, then: str) -> None:
-    listen = 'source = "osc"\nquiet_s = 1.5'
-    synth = '[destination.synth]\nmidi = "virtual"\n'
-    note = '[[route]]\nfrom = "side.right"\nmidi = "note"\nnumber = 60\nwhen_lost = { hold_s = 0 }\n'
-    with playing(tmp_path / "project", NUMBERS_PATCH.replace('source = "osc"', listen) + synth + note) as instrument:
+    with playing(tmp_path / "project", NOTE_WHILE_THERE) as instrument:
         instrument.teach_sides()
         instrument.ask("train")
         instrument.inputs(0.9, 0.9, count=5)

@@ -178,6 +178,14 @@ def test_a_scene_left_in_a_fade_lets_go_of_its_mutes_although_the_patch_is_edite
     assert not left.muted
 
 
+def test_a_cue_is_held_by_what_is_seen_not_by_time_that_passes_without_a_frame() -> None:
+    scenes = Scenes(parsed())
+    assert scenes.cued(seen(1.0), 0.0) is None
+    assert scenes.cued(seen(1.0), 10.0) is None
+    assert scenes.cued(seen(1.0), 10.5) is None
+    assert scenes.cued(seen(1.0), 11.0) == parsed().scene("armed")
+
+
 def test_a_cue_with_a_band_wider_than_its_threshold_recalls_again() -> None:
     patch = parsed(TEXT.replace("hold_s = 1", "hold_s = 0\nthreshold = 0.1"))
     scenes = Scenes(patch)
