@@ -8,7 +8,7 @@ import { look, outputs } from "./accents.js";
 import { handsFree } from "./hands_free.js";
 import { valueCards, valueTargets } from "./value_cards.js";
 
-const TAP_MS = 250;
+const TAP_MS = 400;
 const KEPT_MS = 500;
 
 define("class-cards", (element) => {
@@ -39,11 +39,14 @@ define("class-cards", (element) => {
     card.button.classList.add("recording");
     card.button.setAttribute("aria-pressed", "true");
     say(t("cards_recording", { what: held.what }));
-    mine.started.catch((error) => {
-      if (held === mine) held = null;
-      let_go(card);
-      say(error.message, true);
-    });
+    mine.started.then(
+      () => (mine.isUnderWay = true),
+      (error) => {
+        if (held === mine) held = null;
+        let_go(card);
+        say(error.message, true);
+      },
+    );
   };
 
   const let_go = (card) => {
@@ -223,8 +226,7 @@ define("class-cards", (element) => {
     ...free.endings,
     live.on("state", ({ name, value }) => {
       if (name === "status" || name === "takes") build();
-      // Undone, or stopped from elsewhere; what comes of it is said there.
-      if (name === "recording" && held && value[0] === "recording") held.isUnderWay = true;
+      // Undone, or stopped from elsewhere; what comes of it is said there. Before ours began it was the end of another.
       if (name === "recording" && held?.isUnderWay && value[0] === "idle") {
         let_go(held.card);
         held = null;
