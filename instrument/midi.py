@@ -1,8 +1,8 @@
 """MIDI out: ports by name, notes that never hang, and a pipe that outlives a killed engine.
 
 `MidiPorts` owns the ports: it opens them by part of their name or offers its own, goes on without
-those that are missing, and looks for them again every second. Under `instrument play` the
-supervisor owns it, so that a killed engine's notes still get their note off: the engine's
+those that are missing, looks for them again every second, and tells those that come what stands.
+Under `instrument play` the supervisor owns it, so that a killed engine's notes still get their note off: the engine's
 `PipedMidi` writes every message as a line to a pipe, the supervisor's `MidiPipeReader` performs
 it, and releases all that sounds when the pipe ends. This room knows no patch and no prediction.
 """
@@ -37,7 +37,10 @@ JACK_RING_BYTES = 16384
 JACK_ROUNDS_S = 0.15
 """rtmidi waits until JACK has taken what was sent; closed in that very moment, who listens may not hear it any more."""
 _MESSAGE_BYTES = {0x80: 3, 0x90: 3, 0xA0: 3, 0xB0: 3, 0xC0: 2, 0xD0: 2, 0xE0: 3}
-_ALL_NOTES_OFF, _SUSTAIN = 123, 64
+_KEY_PRESSURE, _CONTROL_CHANGE = 0xA0, 0xB0
+_SUSTAIN, _FIRST_MODE, _ALL_NOTES_OFF = 64, 120, 123
+LOOK_S = 0.2
+"""How often open ports are looked at. One that goes and is back in between cannot be told from one that stayed."""
 
 
 class MidiError(OSError):
@@ -112,36 +115,62 @@ def port_names(system: str) -> list[str]:
         raise MidiError(f"{system}: {error}") from None
 
 
-class SoundingNotes:
-    """Which notes sound, and which channels have been used, per destination."""
+class Standing:
+    """What stands at each destination: notes that sound, and the program, controllers and bend of each channel."""
 
     def __init__(self) -> None:
-        self._notes: dict[str, dict[tuple[int, int], None]] = {}  # as ordered sets
+        self._notes: dict[str, dict[tuple[int, int], int]] = {}  # velocity by channel and note
+        self._not_ended: dict[str, dict[tuple[int, int], None]] = {}  # as ordered sets
+        self._settings: dict[str, dict[tuple[int, ...], tuple[int, ...]]] = {}
         self._channels: dict[str, dict[int, None]] = {}
 
     def follow(self, destination: str, message: Sequence[int]) -> None:
         """Takes in one message on its way out."""
         kind, channel = message[0] & 0xF0, message[0] & 0x0F
         self._channels.setdefault(destination, {})[channel] = None
-        notes = self._notes.setdefault(destination, {})
-        if ends_a_note(message):
-            notes.pop((channel, message[1]), None)
-        elif kind == 0x90:
-            notes[channel, message[1]] = None
+        if kind <= 0x90:
+            note = channel, message[1]
+            notes = self._notes.setdefault(destination, {})
+            notes.pop(note, None)
+            self._not_ended.get(destination, {}).pop(note, None)
+            if not ends_a_note(message):
+                notes[note] = message[2]
+        elif kind != _KEY_PRESSURE and not (kind == _CONTROL_CHANGE and message[1] >= _FIRST_MODE):
+            # The order in which they were sent matters: banks come before programs, parameters before their values.
+            what = tuple(message[:2]) if kind == _CONTROL_CHANGE else (message[0],)
+            settings = self._settings.setdefault(destination, {})
+            settings.pop(what, None)
+            settings[what] = tuple(message)
 
     def miss(self, destination: str, message: Sequence[int]) -> None:
         """Takes in that a message did not get out: a note that it was to end sounds on."""
         if ends_a_note(message):
-            self._notes.setdefault(destination, {})[message[0] & 0x0F, message[1]] = None
+            self._not_ended.setdefault(destination, {})[message[0] & 0x0F, message[1]] = None
 
     def release(self, destination: str) -> list[tuple[int, ...]]:
         """What silences a destination: note offs, then all notes off and pedal up on its channels."""
-        messages: list[tuple[int, ...]] = [
-            (0x80 | channel, note, 0) for channel, note in self._notes.pop(destination, {})
-        ]
+        sounding = self._notes.pop(destination, {}) | self._not_ended.pop(destination, {})
+        messages: list[tuple[int, ...]] = [(0x80 | channel, note, 0) for channel, note in sounding]
         for channel in self._channels.get(destination, {}):
-            messages += [(0xB0 | channel, _ALL_NOTES_OFF, 0), (0xB0 | channel, _SUSTAIN, 0)]
+            messages += [
+                (_CONTROL_CHANGE | channel, _ALL_NOTES_OFF, 0),
+                (_CONTROL_CHANGE | channel, _SUSTAIN, 0),
+            ]
         return messages
+
+    def chase(self, destination: str) -> list[tuple[int, ...]]:
+        """What tells one that has just come, and may know nothing or play on what it played, all that stands.
+
+        It is silenced first; settings come in the order they were sent, then the notes that sound.
+        """
+        settings = list(self._settings.get(destination, {}).values())
+        notes = [(0x90 | channel, note, loud) for (channel, note), loud in self._notes.get(destination, {}).items()]
+        return [*self.release(destination), *settings, *notes]
+
+    def forget(self, destination: str) -> None:
+        """Nothing stands there any more."""
+        for one in (self._notes, self._not_ended, self._settings, self._channels):
+            one.pop(destination, None)
 
 
 class MidiPorts:
@@ -164,7 +193,7 @@ class MidiPorts:
         self._retry_s = retry_s
         self._clock = clock
         self._slots: dict[str, _Slot] = {}
-        self._notes = SoundingNotes()
+        self._standing = Standing()
         self._sending = threading.Lock()
         self._tending = threading.Lock()  # opening a port takes long: never inside `_sending`
         self._closing = threading.Event()
@@ -179,6 +208,8 @@ class MidiPorts:
                 changed = [name for name, slot in self._slots.items() if destinations.get(name) != slot.wanted]
                 for name in changed:
                     self._release(name)
+                    if name not in destinations:
+                        self._standing.forget(name)
                 closed = [self._slots.pop(name) for name in changed]
                 for name, wanted in destinations.items():
                     self._slots.setdefault(name, _Slot(destination=name, wanted=wanted))
@@ -217,14 +248,22 @@ class MidiPorts:
     def tend(self) -> None:
         """Lets go of ports that are gone and opens those that have come; done every `retry_s` by itself."""
         with self._tending:
+            self._drop_gone()
             for slot in list(self._slots.values()):
-                if slot.port is not None and not slot.port.is_alive():
-                    with self._sending:
-                        gone, slot.port = slot.port, None
-                    log.warning("MIDI '%s': %s is gone; looking for it again", slot.destination, gone.name)
-                    gone.close()
                 if slot.port is None and not self._closing.is_set():
                     self._try_to_open(slot)
+
+    def _drop_gone(self) -> bool:
+        """Whether any port was gone."""
+        is_any = False
+        for slot in list(self._slots.values()):
+            if slot.port is not None and not slot.port.is_alive():
+                is_any = True
+                with self._sending:
+                    gone, slot.port = slot.port, None
+                log.warning("MIDI '%s': %s is gone; looking for it again", slot.destination, gone.name)
+                gone.close()
+        return is_any
 
     def _try_to_open(self, slot: "_Slot") -> None:
         try:
@@ -236,19 +275,25 @@ class MidiPorts:
             return
         with self._sending:
             slot.port, slot.reason = port, ""
-            self._release(slot.destination)  # what was left sounding when the port went away
+            for message in self._standing.chase(slot.destination):
+                self._send(slot.destination, message)
         log.info("MIDI '%s' goes to %s", slot.destination, port.name)
 
     def _watch(self) -> None:
-        while not self._closing.wait(self._retry_s):
-            self.tend()
+        tended_at_s = self._clock()
+        while not self._closing.wait(min(self._retry_s, LOOK_S)):
+            with self._tending:
+                is_any_gone = self._drop_gone()
+            if is_any_gone or self._clock() - tended_at_s >= self._retry_s:
+                self.tend()
+                tended_at_s = self._clock()
 
     def _send(self, destination: str, message: Sequence[int]) -> bool:
         slot = self._slots.get(destination)
         if slot is None or not is_channel_message(message):
             self._complain(f"'{destination}' {list(message)}: not a destination, or not a channel message")
             return False
-        self._notes.follow(destination, message)
+        self._standing.follow(destination, message)
         if traffic.isEnabledFor(logging.DEBUG):
             traffic.debug("%s %s", destination, bytes(message).hex(" "))
         try:
@@ -256,7 +301,7 @@ class MidiPorts:
                 raise MidiError(slot.reason)
             slot.port.send(message)
         except RTMIDI_ERRORS as error:
-            self._notes.miss(destination, message)
+            self._standing.miss(destination, message)
             slot.dropped += 1
             if slot.port is not None:
                 slot.reason = str(error)
@@ -266,7 +311,7 @@ class MidiPorts:
         return True
 
     def _release(self, destination: str) -> None:
-        for message in self._notes.release(destination):
+        for message in self._standing.release(destination):
             self._send(destination, message)
 
     def _complain(self, reason: str) -> None:
@@ -417,8 +462,8 @@ class PipedMidi:
         midi DESTINATION 90 3c 64      panic      ports {"DESTINATION": "part of a port name"}
 
     How its ports fare comes back by `hear`. It never waits for a reader that has stopped: what does
-    not fit into the pipe is dropped. When the reader is gone it opens the ports itself, with
-    `open_ports`, and releases what sounds.
+    not fit into the pipe is dropped, unless it ends sound or names the ports. When the reader is gone
+    it opens the ports itself, with `open_ports`, and begins anew what sounds.
     """
 
     def __init__(
@@ -431,9 +476,9 @@ class PipedMidi:
         self._stream = stream
         self._open_ports = open_ports
         self._ports: Midi | None = None  # once the pipe has broken
-        self._notes = SoundingNotes()
+        self._standing = Standing()
         self._owed: dict[str, None] = {}
-        """Lines that end sound, as an ordered set, for which the pipe had no room yet."""
+        """Lines that end sound or name the ports, as an ordered set, for which the pipe had no room yet."""
         self._counts: dict[str, list[int]] = {}
         self._heard: dict[str, tuple[str, str]] = {}
         self.connect(destinations)
@@ -446,24 +491,25 @@ class PipedMidi:
     def connect(self, destinations: Mapping[str, str]) -> None:
         self._destinations = dict(destinations)
         self._counts = {name: self._counts.get(name, [0, 0]) for name in destinations}
-        if not self._write(f"ports {json.dumps(self._destinations)}") and self._ports is not None:
+        self._owed = {line: None for line in self._owed if not line.startswith("ports ")}
+        if not self._write(f"ports {json.dumps(self._destinations)}", is_owed=True) and self._ports is not None:
             self._ports.connect(destinations)
 
     def send(self, destination: str, message: Sequence[int]) -> bool:
         """Passes one channel message on; True when it has left this process."""
         if destination not in self._counts or not is_channel_message(message):
             return False
-        self._notes.follow(destination, message)
         line = f"midi {quote(destination, safe='')} {bytes(message).hex(' ')}"
         has_left = self._write(line, is_owed=ends_a_note(message))
         if not has_left and self._ports is not None:
             has_left = self._ports.send(destination, message)
+        self._standing.follow(destination, message)
         self._counts[destination][0 if has_left else 1] += 1
         return has_left
 
     def release_all(self) -> None:
-        self._notes = SoundingNotes()
-        self._owed.clear()
+        self._standing = Standing()
+        self._owed = {line: None for line in self._owed if line.startswith("ports ")}
         if not self._write("panic", is_owed=True) and self._ports is not None:
             self._ports.release_all()
 
@@ -513,7 +559,7 @@ class PipedMidi:
             log.warning("the process that holds the MIDI ports is gone (%s); opening them here", error)
             self._ports = self._open_ports(self._destinations)
             for destination in self._destinations:
-                for message in self._notes.release(destination):
+                for message in self._standing.chase(destination):
                     self._ports.send(destination, message)
             return False
 

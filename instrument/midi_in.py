@@ -10,11 +10,13 @@ import os
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from instrument.midi import (
     CLIENT_NAME,
+    LOOK_S,
     RTMIDI_ERRORS,
     VIRTUAL,
     MidiError,
@@ -54,6 +56,7 @@ class MidiInputs:
         self._retry_s = retry_s
         self._wanted: list[str] = []
         self._open: dict[tuple[str, str], _Input] = {}
+        self._found: dict[str, list[tuple[str, str]]] = {}
         self._status: dict[str, tuple[str, str]] = {}
         self._came: queue.SimpleQueue[tuple[str, Sequence[int]] | None] = queue.SimpleQueue()
         self._bell = threading.Event()
@@ -89,10 +92,9 @@ class MidiInputs:
         there = {name: self._names(name) for name, reason in systems.items() if not reason}
         found = {one: _meant(one, there) for one in wanted}
         chosen = {key for keys in found.values() for key in keys}
-        for key in [key for key, port in self._open.items() if key not in chosen or not port.is_alive()]:
+        self._drop_gone()
+        for key in self._open.keys() - chosen:
             self._open.pop(key).close()
-            if key in chosen or key[1] not in there.get(key[0], ()):
-                log.warning("MIDI in: %s is gone; looking for it again", key[1])
         reasons = [reason for reason in systems.values() if reason]
         for key in sorted(chosen - self._open.keys()):
             try:
@@ -112,8 +114,21 @@ class MidiInputs:
             status[one] = (ports, "" if ports else "; ".join([*reasons, *([missing] if there and not keys else [])]))
             if status[one][1] and status[one] != self._status.get(one):
                 log.warning("MIDI in: %s; looking for it again", status[one][1])
-        self._status = status
+        self._status, self._found = status, found
         return all(ports for ports, _ in status.values())
+
+    def _drop_gone(self) -> bool:
+        """Closes what is gone and says so; whether anything was."""
+        gone = [key for key, port in self._open.items() if not port.is_alive()]
+        for key in gone:
+            self._open.pop(key).close()
+            log.warning("MIDI in: %s is gone; looking for it again", key[1])
+        self._status = self._status | {
+            one: (", ".join(key[1] for key in keys if key in self._open), f"{gone[0][1]} is gone")
+            for one, keys in self._found.items()
+            if any(key in gone for key in keys)
+        }
+        return bool(gone)
 
     def _systems(self) -> dict[str, str]:
         systems = midi_systems()
@@ -143,8 +158,13 @@ class MidiInputs:
                 pause = 1 if self.tend() else min(2 * pause, MOST_PAUSE)
             except Exception:  # whatever a MIDI system does, the next look may find it well again
                 log.exception("MIDI in")
-            if self._bell.wait(self._retry_s * pause):
-                pause = 1
+            tended_at_s = time.monotonic()
+            while time.monotonic() - tended_at_s < self._retry_s * pause:
+                look_s = min(self._retry_s, LOOK_S)
+                if self._bell.wait(look_s) or self._drop_gone():
+                    self._bell.wait(look_s)  # who hears how the inputs fare has to hear that one was away
+                    pause = 1
+                    break
             self._bell.clear()
         for port in self._open.values():
             port.close()

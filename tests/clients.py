@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import pytest
 
-from instrument.midi import PortStatus, SoundingNotes
+from instrument.midi import PortStatus, Standing
 from instrument.osc import encode
 
 PATIENCE_S = 45.0
@@ -198,18 +198,19 @@ def jack_server(name: str) -> Iterator[Client]:
 
 
 @contextmanager
-def jack_midi_dump(source: str, *, server: str) -> Iterator[Client]:
-    """A JACK client that prints, in hex, every MIDI message it gets from that port."""
+def jack_midi_dump(source: str | None, *, server: str) -> Iterator[Client]:
+    """A JACK client that prints, in hex, every MIDI message it gets, from that port if one is given."""
     environment = {"JACK_DEFAULT_SERVER": server}
     # SIGINT is what it takes leave at; a server waits 6 s for clients that just die
     dump = Client(["stdbuf", "-oL", "jack_midi_dump"], environment=environment, stop_signal=signal.SIGINT)
     with dump as client:
-        connect = ["jack_connect", source, "midi-monitor:input"]
+        connect = ["jack_connect", str(source), "midi-monitor:input"]
 
         def connected() -> bool:
             return subprocess.run(connect, capture_output=True, env={**os.environ, **environment}).returncode == 0
 
-        wait_until(connected, f"{source} to be connected to jack_midi_dump")
+        if source is not None:
+            wait_until(connected, f"{source} to be connected to jack_midi_dump")
         yield client
 
 
@@ -254,7 +255,7 @@ class FifoMidi:
         fifo, self._sound = folder / "midi", folder / "sound.raw"
         os.mkfifo(fifo)
         self._fifo = os.open(fifo, os.O_RDWR)
-        self._notes = SoundingNotes()
+        self._standing = Standing()
         options = {
             "audio.file.name": self._sound,
             "audio.file.type": "raw",
@@ -271,12 +272,12 @@ class FifoMidi:
         pass
 
     def send(self, destination: str, message: Sequence[int]) -> bool:
-        self._notes.follow(destination, message)
+        self._standing.follow(destination, message)
         os.write(self._fifo, bytes(message))
         return True
 
     def release_all(self) -> None:
-        for message in self._notes.release("synth"):
+        for message in self._standing.release("synth"):
             os.write(self._fifo, bytes(message))
 
     def status(self) -> dict[str, PortStatus]:

@@ -165,6 +165,18 @@ def test_a_killed_engines_note_gets_its_note_off_through_jack(jack: str) -> None
     ports.close()
 
 
+def test_a_synth_that_comes_late_and_one_that_is_started_again_are_told_what_stands(jack: str) -> None:
+    ports = MidiPorts({"synth": "midi-monitor"}, system="UNIX_JACK")
+    for message in ((0xC0, 19), (0xB0, 7, 90), (0x90, 60, 100), (0x90, 64, 100), (0x80, 60, 0)):
+        assert not ports.send("synth", message)
+    told = ["c0 13", "b0 07 5a", "90 40 64"]
+    for _ in range(2):
+        with jack_midi_dump(None, server=jack) as dump:
+            wait_until(lambda dump=dump: dumped_messages(dump)[-3:] == told, "what stands")
+        wait_until(lambda: not ports.status()["synth"].port, "it to be gone")
+    ports.close()
+
+
 def test_a_jack_server_killed_mid_run_is_noticed_survived_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"instrument-killed-{os.getpid()}"
     monkeypatch.setenv("JACK_DEFAULT_SERVER", name)

@@ -18,7 +18,7 @@ from instrument.midi import (
     MidiPorts,
     PipedMidi,
     PortStatus,
-    SoundingNotes,
+    Standing,
     is_channel_message,
     midi_systems,
     port_names,
@@ -99,10 +99,10 @@ def test_anything_else_is_no_channel_message(message: tuple[int, ...]) -> None:
 
 
 def test_releasing_turns_off_what_sounds_then_silences_the_channels_used() -> None:
-    notes = SoundingNotes()
+    standing = Standing()
     for message in ((0x91, 60, 100), (0x91, 62, 100), (0x81, 60, 0), (0x92, 64, 1), (0x92, 64, 0), (0xB3, 1, 1)):
-        notes.follow("synth", message)
-    assert notes.release("synth") == [
+        standing.follow("synth", message)
+    assert standing.release("synth") == [
         (0x81, 62, 0),
         *((0xB1, 123, 0), (0xB1, 64, 0)),
         *((0xB2, 123, 0), (0xB2, 64, 0)),
@@ -111,10 +111,28 @@ def test_releasing_turns_off_what_sounds_then_silences_the_channels_used() -> No
 
 
 def test_released_notes_are_not_released_twice() -> None:
-    notes = SoundingNotes()
-    notes.follow("synth", (0x90, 60, 100))
-    notes.release("synth")
-    assert notes.release("synth") == [(0xB0, 123, 0), (0xB0, 64, 0)]
+    standing = Standing()
+    standing.follow("synth", (0x90, 60, 100))
+    standing.release("synth")
+    assert standing.release("synth") == [(0xB0, 123, 0), (0xB0, 64, 0)]
+
+
+def test_who_has_just_come_is_silenced_then_told_settings_in_their_order_then_notes() -> None:
+    standing = Standing()
+    played: list[tuple[int, ...]] = [
+        *((0xC0, 4), (0xB0, 32, 1), (0xC0, 5)),  # a bank counts for the program after it
+        *((0xB0, 7, 10), (0xE1, 0, 64), (0xB0, 7, 90), (0xB0, 123, 0), (0xA0, 60, 1)),
+        *((0x90, 60, 100), (0x91, 62, 90), (0x90, 64, 80), (0x80, 64, 0)),
+    ]
+    for message in played:
+        standing.follow("synth", message)
+    silence = [(kind, number, 0) for kind in (0xB0, 0xB1) for number in (123, 64)]
+    assert standing.chase("synth") == [
+        *((0x80, 60, 0), (0x81, 62, 0)),
+        *silence,
+        *((0xB0, 32, 1), (0xC0, 5), (0xE1, 0, 64), (0xB0, 7, 90)),
+        *((0x90, 60, 100), (0x91, 62, 90)),
+    ]
 
 
 def test_a_port_is_found_by_part_of_its_name(rtmidi: FakeRtmidi) -> None:
@@ -158,20 +176,29 @@ def test_a_port_that_comes_later_is_picked_up(rtmidi: FakeRtmidi) -> None:
     ports.close()
 
 
-def test_a_port_that_went_and_came_back_is_silenced_and_used_again(rtmidi: FakeRtmidi) -> None:
+def test_a_port_that_goes_for_half_a_second_is_opened_anew(rtmidi: FakeRtmidi) -> None:
+    ports = MidiPorts({"synth": "FLUID"})
+    gone = rtmidi.there.pop()
+    wait_until(lambda: rtmidi.closed, "it to be noticed")
+    rtmidi.there.append(gone)
+    wait_until(lambda: ports.send("synth", (0xB0, 1, 2)), "the port")
+    ports.close()
+
+
+def test_a_port_that_went_and_came_back_is_silenced_and_told_what_stands(rtmidi: FakeRtmidi) -> None:
     ports = MidiPorts({"synth": "FLUID"}, retry_s=NEVER_S)
+    ports.send("synth", (0xC0, 19))
     ports.send("synth", (0x90, 60, 100))
     rtmidi.there[1:] = []
     ports.tend()
     assert ports.status()["synth"].port == ""
+    assert not ports.send("synth", (0x80, 60, 0))
     assert not ports.send("synth", (0x90, 62, 100))
     rtmidi.there.append("FLUID Synth (456):port 129:0")
     ports.tend()
     assert [message for port, message in rtmidi.sent if "456" in port] == [
-        "80 3c 00",
-        "80 3e 00",
-        "b0 7b 00",
-        "b0 40 00",
+        *("80 3e 00", "80 3c 00", "b0 7b 00", "b0 40 00"),
+        *("c0 13", "90 3e 64"),
     ]
     ports.close()
 
@@ -290,6 +317,26 @@ def test_what_ends_a_note_while_the_pipe_is_full_gets_there_once_it_is_read(
     assert ports.told[-len(owed) - 2 :] == [*owed, ("synth", "b0 01 06"), "release all"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot ask a pipe whether it has room")
+@pytest.mark.parametrize("is_panic", [False, True])
+def test_the_newest_ports_get_there_once_a_full_pipe_is_read(pipe: tuple[BinaryIO, BinaryIO], is_panic: bool) -> None:
+    midi = PipedMidi(pipe[1], {"synth": "virtual"})
+    while midi.send("synth", (0xB0, 1, 5)):
+        pass
+    midi.connect({"synth": "virtual", "lights": "DMX"})
+    midi.connect({"lights": "DMX"})
+    if is_panic:
+        midi.release_all()
+    ports = RecordingMidi()
+    reader = MidiPipeReader(pipe[0], ports)
+    wait_until(lambda: midi.send("lights", (0xB0, 1, 6)), "room in the pipe")
+    pipe[1].close()
+    assert reader.join(timeout_s=20.0)
+    panic = ["release all"] if is_panic else []
+    assert ports.told[-3 - len(panic) :] == [{"lights": "DMX"}, *panic, ("lights", "b0 01 06"), "release all"]
+    assert {"synth": "virtual", "lights": "DMX"} not in ports.told
+
+
 def test_what_is_no_message_or_has_no_destination_does_not_enter_the_pipe() -> None:
     stream = io.BytesIO()
     midi = PipedMidi(stream, {"synth": "virtual"})
@@ -348,7 +395,9 @@ def test_other_lines_are_handed_on(pipe: tuple[BinaryIO, BinaryIO]) -> None:
     assert lines == [b"ready\n"]
 
 
-def test_when_the_reader_is_gone_the_ports_are_opened_here_and_released(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+def test_when_the_reader_is_gone_the_ports_are_opened_here_and_told_what_stands(
+    pipe: tuple[BinaryIO, BinaryIO],
+) -> None:
     opened: list[RecordingMidi] = []
 
     def open_ports(destinations: Mapping[str, str]) -> RecordingMidi:
@@ -365,6 +414,7 @@ def test_when_the_reader_is_gone_the_ports_are_opened_here_and_released(pipe: tu
         ("synth", "80 3c 00"),
         ("synth", "b0 7b 00"),
         ("synth", "b0 40 00"),
+        ("synth", "90 3c 64"),
         ("synth", "b0 01 05"),
         ("synth", "90 3e 64"),
     ]

@@ -123,6 +123,19 @@ def test_an_input_that_is_unplugged_is_heard_again_when_it_is_back_under_another
     assert sum("looking for it again" in line and "contains 'softstep'" in line for line in said) == 1
 
 
+def test_an_input_with_a_loose_plug_was_away_for_a_moment_and_is_opened_anew(rtmidi: FakeRtmidi, heard: Heard) -> None:
+    inputs = MidiInputs(lambda port, message: heard.put((port, list(message))))
+    inputs.connect(["softstep"])
+    wait_until(lambda: inputs.status() == {"softstep": (FEET, "")}, "the port")
+    before = rtmidi.open[FEET]
+    rtmidi.there.remove(FEET)
+    wait_until(lambda: inputs.status()["softstep"][0] == "", "it to be missed")
+    rtmidi.there.append(FEET)
+    wait_until(lambda: inputs.status() == {"softstep": (FEET, "")}, "the port again")
+    assert rtmidi.open[FEET] is not before
+    inputs.close()
+
+
 def test_what_is_wanted_no_more_is_closed(rtmidi: FakeRtmidi, inputs: MidiInputs) -> None:
     inputs.connect([""])
     wait_until(lambda: len(rtmidi.open) == 2, "the ports")
