@@ -26,6 +26,8 @@ Message = tuple[str, tuple[Argument, ...]]
 
 MAX_BUNDLE_DEPTH = 8
 LOOK_UP_EVERY_S = 5.0
+LOOK_UP_AGAIN_S = 30.0
+"""How often a host that is known is looked up again."""
 LOG_AGAIN_S = 60.0
 """How long trouble that goes on is not spoken of again."""
 _TYPE_TAGS: dict[type, str] = {float: "f", int: "i", str: "s", bytes: "b"}
@@ -156,9 +158,10 @@ def _text(packet: bytes, at: int) -> tuple[str, int]:
 class OscSender:
     """Datagrams to one host and port, sent at once or not at all; it never waits.
 
-    A host name is looked up in a thread, again every few seconds while that fails; until it is
-    known, messages are counted as dropped. That nobody listens is no error for UDP: it is counted
-    as `refused` where the system tells. Trouble is logged when it changes, at most once a second.
+    A host name is looked up in a thread, again every few seconds while that fails, then now and again,
+    for its address may change; until it is known, messages are counted as dropped. That nobody listens
+    is no error for UDP: it is counted as `refused` where the system tells. Trouble is logged when it
+    changes, at most once a second.
     """
 
     def __init__(self, host: str, port: int, *, clock: Clock = now_s) -> None:
@@ -175,6 +178,7 @@ class OscSender:
         self._opened_at_s = -math.inf
         self._address = _numeric(host)
         self._socket: socket.socket | None = None
+        self._connected_to: str | None = None
         self._closing = threading.Event()
         if self._address is None:
             self.reason = f"looking up '{host}'"
@@ -193,6 +197,9 @@ class OscSender:
     def send_datagram(self, datagram: bytes) -> bool:
         """Sends what is OSC already; True when it has left."""
         try:
+            if self._socket is not None and self._address != self._connected_to:
+                self._forget_socket()
+                self._opened_at_s = -math.inf
             connected = self._socket or self._open()
             if connected is None:
                 return self._drop(self.reason)
@@ -219,14 +226,16 @@ class OscSender:
 
     def _open(self) -> socket.socket | None:
         """A fresh socket, at most one a second; None while the address is not known."""
-        if self._address is None or self._clock() - self._opened_at_s < 1.0:
+        address = self._address
+        if address is None or self._clock() - self._opened_at_s < 1.0:
             return None
         self._opened_at_s = self._clock()
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        self._socket.connect((self._address, self.port))  # so that the system tells when nobody listens
+        self._connected_to = address
+        self._socket.connect((address, self.port))  # so that the system tells when nobody listens
         return self._socket
 
     def _forget_socket(self) -> None:
@@ -250,14 +259,19 @@ class OscSender:
 
     def _look_up(self) -> None:
         while not self._closing.is_set():
+            wait_s = LOOK_UP_EVERY_S
             try:
-                found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
-                if not self._closing.is_set():
-                    self._address = str(found[0][4][0])
-                return
+                found = [str(one[4][0]) for one in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)]
+                # Of several it stays with the one it has: they may come in another order each time.
+                if self._address not in found and not self._closing.is_set():
+                    if self._address is not None:
+                        log.info("OSC to %s:%d: it is at %s now", self.host, self.port, found[0])
+                    self._address = found[0]
+                wait_s = LOOK_UP_AGAIN_S
             except (OSError, UnicodeError) as error:
-                self.reason = f"host '{self.host}' is not known: {error}"
-            self._closing.wait(LOOK_UP_EVERY_S)
+                if self._address is None:
+                    self.reason = f"host '{self.host}' is not known: {error}"
+            self._closing.wait(wait_s)
 
 
 def _numeric(host: str) -> str | None:

@@ -3,12 +3,16 @@
 import contextlib
 import logging
 import math
+import select
 import socket
 import struct
+import sys
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from clients import messages, oscdump, wait_until
+from clients import PATIENCE_S, messages, oscdump, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from pythonosc.osc_message import OscMessage
@@ -224,6 +228,43 @@ def test_a_host_name_is_looked_up_in_the_background(monkeypatch: pytest.MonkeyPa
     wait_until(lambda: sender.send("/a", ()), "the look-up")
     assert receiver.recv(100) == encode("/a", ())
     sender.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere 127.0.0.2 is not this machine")
+def test_a_host_that_is_at_another_address_is_followed_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as other:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+        other.bind(("127.0.0.2", port))
+        for each in (one, other):
+            each.settimeout(PATIENCE_S)
+        found = ["127.0.0.1"]
+
+        def look_up(*_: object, **__: object) -> list[tuple[Any, ...]]:
+            if not found:
+                raise OSError("the network is away")
+            return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, port)) for host in found]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        monkeypatch.setattr("instrument.osc.LOOK_UP_AGAIN_S", 0.01)
+        monkeypatch.setattr("instrument.osc.LOOK_UP_EVERY_S", 0.01)
+        sender = OscSender("synth.local", port)
+        wait_until(lambda: sender.send("/one", ()), "the look-up")
+        assert one.recv(100) == encode("/one", ())
+        found[:] = ["127.0.0.2"]
+
+        def arrives() -> bool:
+            sender.send("/other", ())
+            return bool(select.select([other], [], [], 0.01)[0])
+
+        wait_until(arrives, "the other address to be known")
+        found[:] = ["127.0.0.1", "127.0.0.2"]
+        time.sleep(0.1)
+        found.clear()
+        assert sender.send("/still", ())
+        wait_until(lambda: other.recv(100) == encode("/still", ()), "the last message")
+        assert sender.reason == ""
+        sender.close()
 
 
 def test_oscdump_prints_what_was_sent() -> None:
