@@ -5,7 +5,7 @@ The engine's own room for what stands between predictions and outputs. One threa
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from instrument import clock
 from instrument.mapping import RouteMap
@@ -77,6 +77,11 @@ class Desk:
             {number for number, was in enumerate(were, start=1) if was is not None and was + 1 in numbers}
             for numbers in (self.muted, self.solo)
         )
+        if (tried := self.tried) is not None:
+            if tried.number - 1 in were:
+                self.tried = replace(tried, number=were.index(tried.number - 1) + 1)
+            else:
+                self.stop_trying()
         edited = self.scenes.follow(patch)
         self._patch = patch
         self._send(self.routes.settle(patch, self.scenes.routes))

@@ -404,7 +404,6 @@ class Engine:
         old, patch = self.patch, patch.sending_to(self.options.out)
         if patch.listen.is_numbers and not patch.listen.inputs:
             patch = with_inputs(patch, old.listen.inputs)
-        self.desk.stop_trying()
         if patch != old and _beside_routes(patch) == _beside_routes(old):
             self._follow(patch)
             return

@@ -46,8 +46,7 @@ class RouteMap:
         self._sounding: Counter[Note] = Counter()  # how many routes hold each note
         self._muted: frozenset[int] = frozenset()
         self._routes: list[_AnyRoute] = []
-        self._tried: tuple[int, _AnyRoute] | None = None
-        self._is_alone = False
+        self._tried: _Tried | None = None
         self.wekinator_values = {one.name: 1.0 if one.kind == "class" else one.low for one in patch.outputs}
         """What Wekinator says for each output now: predicted, or set from outside as the value to record."""
         self.reset()
@@ -56,14 +55,15 @@ class RouteMap:
         """The controls that leave for this frame: Wekinator's, ends of movements, the rest in the patch's order."""
         seen = _seen(prediction)
         controls: list[Control] = []
-        if self._is_alone:
+        tried = self._tried
+        if tried is not None and tried.is_alone:
             return controls
         if self._wekinator is not None:
             controls += self._wekinator.update(seen, self.wekinator_values)
         _reject(prediction, seen)
         rest: list[Control] = []
         for index, route in enumerate(self._routes):
-            if index not in self._muted and (self._tried is None or self._tried[0] != index):
+            if index not in self._muted and (tried is None or tried.index != index):
                 # A movement may begin in the frame in which another ends: what one switches off the other switches on.
                 is_end = isinstance(route, _MomentRoute) and route.route.when == "end"
                 (controls if is_end else rest).extend(route.update(seen.get(route.source), now_s))
@@ -84,7 +84,8 @@ class RouteMap:
 
         The outputs of `patch` must be those there were. Mutes stay with their routes.
         """
-        controls = self.end_try()
+        tried, is_tried = self._tried, None if self._tried is None else self._routes[self._tried.index]
+        controls: list[Control] = []
         self._patch, self._settled = patch, tuple(routes)
         left: dict[tuple[object, ...], list[tuple[bool, _AnyRoute]]] = {}
         for index, one in enumerate(self._routes):
@@ -99,8 +100,13 @@ class RouteMap:
                     muted.add(index)
             else:
                 one = _routed(route, patch, self._sounding)
+            if tried is not None and one is is_tried:
+                tried.index = len(self._routes)
+                tried.route.settle(_as_tried(route), patch.output(route.output))
             self._routes.append(one)
         self._muted = frozenset(muted)
+        if tried is not None and is_tried not in self._routes:
+            controls += self._drop_try()
         for one in (one for there in left.values() for _, one in there if isinstance(one, _NoteRoute | _HitRoute)):
             controls += one.release()
         return controls
@@ -111,25 +117,32 @@ class RouteMap:
         It is that route's only input until `end_try`; with `is_alone` nothing else is sent meanwhile.
         """
         controls: list[Control] = []
-        if self._tried is None or self._tried[0] != index:
+        if self._tried is None or self._tried.index != index:
             controls += self.end_try()
             for number, one in enumerate(self._routes):
                 if isinstance(one, _NoteRoute | _HitRoute) and (is_alone or number == index):
                     controls += one.release()
-            plain = replace(self._routes[index].route, smooth_s=0.0, min_hold_s=0.0)
-            self._tried = index, _routed(plain, self._patch, self._sounding)
-            self._is_alone = is_alone
-        tried = self._tried[1]
-        return controls + tried.update(_swept(tried.route, self._patch.output(tried.route.output), share), now_s)
+            route = _routed(_as_tried(self._routes[index].route), self._patch, self._sounding)
+            self._tried = _Tried(index=index, route=route, is_alone=is_alone)
+        tried = self._tried
+        tried.strokes += share >= 0.5 > tried.share
+        tried.share = share
+        seen = _swept(tried.route.route, self._patch.output(tried.route.route.output), share, tried.strokes)
+        return controls + tried.route.update(seen, now_s)
 
     def end_try(self) -> list[Control]:
         """Ends `try_out`; the route says anew what it says. Gives what lets go of what was tried."""
         if self._tried is None:
             return []
-        index, tried = self._tried
-        self._tried, self._is_alone = None, False
+        index = self._tried.index
         self._routes[index] = _routed(self._routes[index].route, self._patch, self._sounding)
-        return tried.release() if isinstance(tried, _NoteRoute | _HitRoute) else tried.let_go()
+        return self._drop_try()
+
+    def _drop_try(self) -> list[Control]:
+        tried, self._tried = self._tried, None
+        if tried is None:
+            return []
+        return tried.route.release() if isinstance(tried.route, _NoteRoute | _HitRoute) else tried.route.let_go()
 
     def let_go_of(self, outputs: Collection[str]) -> list[Control]:
         """Ends notes and movements of these outputs, which are switched off, though the patch says to hold them.
@@ -170,7 +183,7 @@ class RouteMap:
     def reset(self) -> list[Control]:
         """Forgets everything, as a new RouteMap; gives the note offs that were still due."""
         controls = self._note_offs()
-        self._tried, self._is_alone = None, False
+        self._tried = None
         self._routes = [_routed(route, self._patch, self._sounding) for route in self._settled]
         out = self._patch.destinations.get("out")
         has_wekinator = self._patch.is_wekinator and out is not None and out.osc is not None
@@ -229,12 +242,29 @@ def _goal(route: Route) -> tuple[object, ...]:
     return route.source, route.value, route.when, route.destination, route.osc, route.midi, route.channel, route.number
 
 
-def _swept(route: Route, output: Output, share: float) -> Seen:
-    """What an output would say for a route's input to be so far up its range (0..1)."""
+@dataclass(slots=True, kw_only=True)
+class _Tried:
+    """What `try_out` plays instead of one of the routes."""
+
+    index: int
+    route: "_AnyRoute"
+    is_alone: bool
+    share: float = 0.0
+    strokes: int = 0
+    """How many times the input has gone to the upper half of its range."""
+
+
+def _as_tried(route: Route) -> Route:
+    """Without what makes it follow its input late."""
+    return replace(route, smooth_s=0.0, min_hold_s=0.0)
+
+
+def _swept(route: Route, output: Output, share: float, strokes: int) -> Seen:
+    """What an output would say for a route's input to be so far up its range (0..1), there for so many times."""
     if route.value != "said":
         return share
     if output.kind == "trigger":
-        return _as_if_played(route, output, share)
+        return _as_if_played(route, output, share, strokes)
     if output.kind == "continuous":
         return output.low + share * (output.high - output.low)
     if route.class_name is not None:
@@ -243,13 +273,14 @@ def _swept(route: Route, output: Output, share: float) -> Seen:
     return {classes[min(int(share * len(classes)), len(classes) - 1)]: 1.0}
 
 
-def _as_if_played(route: Route, output: Output, share: float) -> Seen:
+def _as_if_played(route: Route, output: Output, share: float, strokes: int) -> Seen:
     """A movement that begins and counts as played in the upper half of the range, and has ended in the lower one."""
     movement = route.class_name or (output.classes or ("1",))[0]
     if route.when == "progress":
         return {route.class_name or "": share}
     happens = ("begin", "hit") if share >= 0.5 else ("end",)
-    events = tuple(MovementEvent(what=what, movement=movement, onset_s=0.0, velocity=share) for what in happens)
+    onset_s = float(strokes)  # one movement, as those who count them know it, for each time it is played
+    events = tuple(MovementEvent(what=what, movement=movement, onset_s=onset_s, velocity=share) for what in happens)
     confidences = np.zeros(0, dtype=np.float32)
     return TriggerPrediction(classes=(), confidences=confidences, current=None, progress=share, events=events)
 

@@ -752,6 +752,19 @@ def test_a_test_of_a_route_ends_by_itself(tmp_path: Path) -> None:
         wait_until(lambda: routes_of(instrument)[0]["tried"] == "", "its end")
 
 
+def test_a_test_goes_on_with_its_route_where_others_are_removed_and_ends_with_it(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", SCENES_PATCH, has_trainer=False) as instrument:
+        instrument.ask("route/test", 2, 600.0)
+        instrument.ask("patch/remove", "route.1")
+        assert routes_of(instrument)[0]["tried"] == "beside"
+        began = len(notes(instrument))
+        wait_until(lambda: len(set(notes(instrument)[began:])) > 5, "the controller to move")
+        instrument.ask("patch/remove", "route.1")
+        instrument.ask("patch/undo")
+        assert routes_of(instrument)[0]["tried"] == ""
+        assert instrument.status()["errors"] == {}
+
+
 def test_panic_ends_a_test(tmp_path: Path) -> None:
     with playing(tmp_path / "project", SCENES_PATCH, has_trainer=False) as instrument:
         instrument.ask("route/test", 1, 600.0)

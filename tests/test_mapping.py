@@ -514,6 +514,25 @@ def test_every_class_and_a_note_is_tried() -> None:
     assert [[one.bytes for one in controls] for controls in tried] == [[], [(0x92, 60, 100)], [], [(0x82, 60, 0)]]  # type: ignore[union-attr]
 
 
+def test_a_trial_goes_on_in_a_cross_fade_and_when_its_route_has_moved() -> None:
+    routes = RouteMap(patch(height(), note()))
+    assert values(routes.try_out(1, 0.9, 0.0)) == [100]
+    edited = patch(note(velocity=50), height())
+    assert routes.settle(edited, edited.routes) == []
+    assert routes.try_out(0, 0.8, 0.1) == []
+    assert values(routes.try_out(0, 0.2, 0.2)) == [0]
+    assert values(routes.try_out(0, 0.9, 0.3)) == [50]
+    assert values(play(routes, (0.4, {"height": 3.0}))) == [1.0]
+
+
+def test_a_trial_ends_with_its_route() -> None:
+    routes = RouteMap(patch(height(), note()))
+    routes.try_out(1, 0.9, 0.0, is_alone=True)
+    edited = patch(height())
+    assert values(routes.settle(edited, edited.routes)) == [0]
+    assert values(play(routes, (0.4, {"height": 3.0}))) == [1.0]
+
+
 def test_a_note_that_is_tried_ends_with_the_trial_and_with_everything() -> None:
     for end in (RouteMap.end_try, RouteMap.release_all, RouteMap.reset):
         routes = RouteMap(patch(note()))

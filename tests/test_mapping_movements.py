@@ -137,6 +137,11 @@ def test_muting_ends_a_note_that_sounds() -> None:
     assert midi(one.mute({0})) == ["80 3c 00"]
 
 
+def test_trying_a_movement_out_plays_it_each_time_it_goes_up() -> None:
+    one = routes('[[route]]\nfrom = "move.circle"\nosc = "/circle"')
+    assert len([share for share in (0.0, 0.6, 0.9, 0.2, 0.5, 0.4, 0.8) if osc(one.try_out(0, share, 0.0))]) == 3
+
+
 def test_trying_a_route_out_plays_and_ends_its_note_once() -> None:
     one = routes(NOTE + "length_s = 0")
     sent = [midi(one.try_out(0, share, 0.1 * number)) for number, share in enumerate((0.0, 0.6, 0.9, 0.2))]
