@@ -70,12 +70,14 @@ class RouteMap:
         return controls + rest
 
     def mute(self, indices: Collection[int]) -> list[Control]:
-        """Silences those routes (0 is the first) and no others; gives the note offs that are due."""
+        """Silences those routes (0 is the first) and no others; gives the note offs and ends of movements now due."""
         controls: list[Control] = []
         for index in set(indices) - self._muted:
             route = self._routes[index]
             if isinstance(route, _NoteRoute | _HitRoute):
                 controls += route.release()
+            elif isinstance(route, _MomentRoute):
+                controls += route.let_go()
         self._muted = frozenset(indices)
         return controls
 

@@ -137,6 +137,17 @@ def test_muting_ends_a_note_that_sounds() -> None:
     assert midi(one.mute({0})) == ["80 3c 00"]
 
 
+def test_muting_tells_the_end_of_a_movement_under_way_at_once_and_only_once() -> None:
+    one = routes('[[route]]\nfrom = "move"\nwhen = "end"\nosc = "/end"')
+    one.update(seen(event("begin", "zigzag")), 0.0)
+    assert osc(one.mute({0})) == [("/end", ("zigzag",))]
+    assert osc(one.update(seen(event("end", "zigzag")), 0.1)) == []
+    one.mute(set())
+    assert osc(one.update(NOBODY, 60.0)) == []
+    one.update(seen(event("begin", onset_s=61.0)), 61.0)
+    assert osc(one.update(seen(event("end", onset_s=61.0)), 62.0)) == [("/end", ("circle",))]
+
+
 def test_trying_a_movement_out_plays_it_each_time_it_goes_up() -> None:
     one = routes('[[route]]\nfrom = "move.circle"\nosc = "/circle"')
     assert len([share for share in (0.0, 0.6, 0.9, 0.2, 0.5, 0.4, 0.8) if osc(one.try_out(0, share, 0.0))]) == 3
