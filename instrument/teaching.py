@@ -118,13 +118,14 @@ class Teaching:
         self._is_catching_up = True
 
     def train_untrained(self) -> None:
-        """Trains what has takes but no model that fits, as a project that was just made; else has it studied."""
+        """Trains what has takes but no model that fits, as a project that was just made; else studies what was not."""
         engine = self._engine
         with TakeStore.open(engine.project.takes_file, readonly=True) as store:
             taught: dict[str, set[Target]] = {}
             for take in store.takes(kind="take"):
                 for name, target in take.targets.items():
                     taught.setdefault(name, set()).add(target)
+        names = {output.name for output in engine.patch.outputs}
         untrained = [
             one.output
             for output, one in zip(engine.patch.outputs, engine.predictor.status(), strict=True)
@@ -139,7 +140,7 @@ class Teaching:
                     log.warning("training: %s", reason)
 
             self.train(untrained, answer, is_asked=False)
-        elif taught and not self.coaching and not self._is_stale and not engine.trainer.has_job:
+        elif taught and not names <= self.coaching.keys() and not self._is_stale and not engine.trainer.has_job:
             engine.trainer.study(engine.project.folder)
 
     def take_coaching(self, found: dict[str, Any]) -> None:

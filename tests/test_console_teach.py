@@ -409,6 +409,38 @@ def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until
         program.ask("takes/delete_last")
 
 
+def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Program) -> None:
+    page.get_by_text("Learn something else too").click()
+    form = page.locator(".output-form")
+    form.get_by_label("Name", exact=True).fill("posture")
+    form.get_by_label("Names: left, right").fill("left, right")
+    form.get_by_role("button", name="Add").click()
+    page.locator(".card-said.bad", has_text="output 'posture' is there twice").wait_for()
+    form.get_by_label("Name", exact=True).fill("side")
+    form.get_by_role("button", name="Add").click()
+    page.get_by_text("side is here, and goes to /side").wait_for()
+    page.get_by_role("button", name="Record left").wait_for()
+    page.locator(".card[data-name=left]").click()
+    page.get_by_text("Recording left: press it again").wait_for()
+    wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
+    page.keyboard.press("Escape")
+    page.locator(".card[data-name=left]", has_text="1 take").wait_for()
+
+    page.get_by_text("Learn something else too").click()
+    form.get_by_label("Name", exact=True).fill("turn")
+    form.get_by_label("Kind").select_option("A value")
+    form.get_by_role("button", name="Add").click()
+    page.get_by_role("slider", name="What to teach turn").wait_for()
+    page.get_by_text("turn is here, and goes to /turn").wait_for()
+    routes = json.loads(str(program.ask("routes")[0]))
+    assert [(one["source"], one["osc"]) for one in routes[-2:]] == [("side", "/side"), ("turn", "/turn")]
+
+    program.ask("undo")
+    for _ in range(4):
+        program.ask("patch/undo")
+    page.locator(".card[data-name=left]").wait_for(state="detached")
+
+
 def test_random_values_are_heard_and_stand_on_the_slider(page: "Page", program: Program) -> None:
     wait_until(lambda: page.locator(".slider").count() == 1, "the slider of the only continuous output")
     page.get_by_role("button", name="Randomise").click()

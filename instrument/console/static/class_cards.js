@@ -6,6 +6,7 @@ import { live, t } from "./live.js";
 import { define, isTyping, make } from "./element.js";
 import { look, outputs } from "./accents.js";
 import { handsFree } from "./hands_free.js";
+import { newOutput } from "./new_output.js";
 import { valueCards, valueTargets } from "./value_cards.js";
 
 const TAP_MS = 400;
@@ -22,6 +23,7 @@ define("class-cards", (element) => {
   const free = handsFree(say);
   if (free.isOn) say(t("cards_how_hands_free"));
   element.append(make("div", { class: "cards-top" }, said, free.element), groups);
+  if (!element.hasAttribute("output")) element.append(newOutput(say));
   let cards = [];
   let described = "";
   let held = null; // {card, since, isLatched, isUnderWay, started}
