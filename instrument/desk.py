@@ -4,13 +4,13 @@ The engine's own room for what stands between predictions and outputs. One threa
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from instrument import clock
 from instrument.mapping import RouteMap
 from instrument.patch import Patch, Scene
-from instrument.scenes import Scenes, previous
+from instrument.scenes import SETTINGS, Scenes, previous
 from instrument.signals import Control, Prediction
 from instrument.telemetry import Telemetry
 
@@ -88,6 +88,25 @@ class Desk:
         if edited is not None:
             self._switch_to(edited)
         self._apply_mutes()
+
+    def restate(self, number: int, key: str) -> None:
+        """Plays what the patch says of a route (1 is the first) under that key, whatever scene plays."""
+        settings = {"low", "high"} if key == "range" else {key} & set(SETTINGS)
+        if settings:
+            self.scenes.restate(number - 1, settings)
+            self._send(self.routes.settle(self._patch, self.scenes.routes))
+            self._telemetry.publish("changes", "routes")
+
+    def has_strayed(self, enabled: Collection[str]) -> bool:
+        """Whether something was changed since the scene that plays was recalled, so that its next recall undoes it.
+
+        `enabled` are the outputs that play.
+        """
+        scene = self.scenes.playing
+        if scene is None or self.scenes.is_fading:
+            return False
+        are_outputs_as_said = scene.outputs is None or set(scene.outputs) == set(enabled)
+        return self.scenes.routes != scene.routes or self.muted != set(scene.muted) or not are_outputs_as_said
 
     def mute(self, numbers: set[int]) -> None:
         """Silences these routes (1 is the first) and no others."""

@@ -52,6 +52,9 @@ class PatchCommands(CommandBase):
         keys = [str(one) for one in pairs[::2]]
         text = self._patch.with_values(zip(keys, map(_as_typed, pairs[1::2]), strict=True))
         self._change_patch(text, edit=" ".join(keys))
+        for key in keys:  # also a value that the file has already, while a scene has another
+            if (named := re.match(r"route\.(\d+)\.(\w+)", key)) is not None:
+                self._engine.desk.restate(int(named[1]), named[2])
         return None
 
     def patch_remove(self, key: str) -> Answer:
@@ -129,6 +132,8 @@ class PatchCommands(CommandBase):
     # Scenes
 
     def scenes(self) -> Answer:
+        engine = self._engine
+        current, enabled = engine.desk.scenes.current, self._playing_outputs()
         scenes = [
             {
                 "number": number,
@@ -137,9 +142,10 @@ class PatchCommands(CommandBase):
                 "key": scene.key,
                 "from": f"{scene.output}.{scene.class_name}" if scene.output else "",
                 "hold_s": scene.hold_s,
-                "is_current": scene.name == self._engine.desk.scenes.current,
+                "is_current": scene.name == current,
+                "has_strayed": scene.name == current and engine.desk.has_strayed(enabled),
             }
-            for number, scene in enumerate(self._engine.patch.scenes, start=1)
+            for number, scene in enumerate(engine.patch.scenes, start=1)
         ]
         return [json.dumps(scenes)]
 
@@ -161,12 +167,14 @@ class PatchCommands(CommandBase):
             _scene_row(route, self._output(route.output), is_muted=number in engine.desk.muted)
             for number, route in enumerate(engine.desk.scenes.routes, start=1)
         ]
-        outputs = [one.name for one in engine.patch.outputs if one.name in engine.predictor.enabled]
-        self._change_patch(save_scene(self._patch.text(), name, outputs, rows))
-        engine.desk.scenes.current = name
+        self._change_patch(save_scene(self._patch.text(), name, self._playing_outputs(), rows))
+        engine.desk.scenes.enter(name)
         engine.report_session()
         engine.telemetry.publish("changes", "routes")
         return None
+
+    def _playing_outputs(self) -> list[str]:
+        return [one.name for one in self._engine.patch.outputs if one.name in self._engine.predictor.enabled]
 
     def _step_scene(self, by: int) -> Answer:
         scenes = self._engine.patch.scenes

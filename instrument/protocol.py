@@ -251,7 +251,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
     ),
     "Scenes": (
-        _row("/instrument/scenes", "", "The scenes, in order, and which of them plays.", done="json:s"),
+        _row(
+            "/instrument/scenes",
+            "",
+            "The scenes, in order, which of them plays, and whether something was changed since it was recalled.",
+            done="json:s",
+        ),
         _row(
             "/instrument/scene/recall",
             "name:s fade_s:f",

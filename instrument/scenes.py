@@ -4,7 +4,7 @@ Gives the routes as they are to be played now; sends nothing and knows no clock 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +45,17 @@ class Scenes:
     @property
     def is_fading(self) -> bool:
         return self._fade is not None
+
+    @property
+    def playing(self) -> Scene | None:
+        """The scene recalled last, if the patch has it."""
+        return next((one for one in self._patch.scenes if one.name == self.current), None)
+
+    def enter(self, name: str) -> None:
+        """That scene plays already: it was saved just now."""
+        self.current = name
+        if (scene := self.playing) is not None:
+            self.routes = scene.routes  # as they were written, which rounds
 
     def recall(self, scene: Scene, fade_s: float, now_s: float) -> None:
         """Goes to that scene from whatever plays now; `step` says what this changes."""
@@ -109,8 +120,7 @@ class Scenes:
         )
         old = {scene.name: scene for scene in self._patch.scenes}
         self._patch, was_fading, self._fade = patch, self._fade, None
-        scene = next((one for one in patch.scenes if one.name == self.current), None)
-        if scene is None:
+        if (scene := self.playing) is None:
             self.current = ""
         elif scene.name in old and scene.written != old[scene.name].written:
             self.routes = scene.routes
@@ -118,6 +128,13 @@ class Scenes:
         if was_fading is None or was_fading.has_switched:
             return None
         return scene if was_fading.scene.name else was_fading.scene
+
+    def restate(self, index: int, settings: Collection[str]) -> None:
+        """Plays these settings of a route (0 is the first) as the patch has them, whatever scene plays."""
+        if self._fade is None and index < len(self.routes):
+            patched = {name: getattr(self._patch.routes[index], name) for name in settings}
+            changed = replace(self.routes[index], **patched)
+            self.routes = (*self.routes[:index], changed, *self.routes[index + 1 :])
 
 
 @dataclass(slots=True)

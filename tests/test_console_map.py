@@ -187,6 +187,12 @@ def test_a_scene_is_saved_and_recalled_by_its_key_on_any_page(browser: "Browser"
     piece.program.ask("route/mute", 2, 1)
     piece.program.ask("scene/save", "loud")
     page.locator("[data-scene=loud][aria-pressed=true]").wait_for()
+    again = page.get_by_role("button", name="Save again")
+    assert again.count() == 0
+    piece.program.ask("patch/set", "route.1.range", "[100, 250]")
+    again.click()
+    again.wait_for(state="detached")
+    piece.says('{route = "/lift", muted = false, range = [100, 250]')
     page.locator("body").press("1")
     page.locator("[data-scene=soft][aria-pressed=true]").wait_for()
     piece.sends("/lift", lambda value: value <= 1)

@@ -714,6 +714,33 @@ def test_a_patch_an_editor_broke_is_said_and_the_one_before_plays_on(tmp_path: P
         wait_until(lambda: instrument.status()["patch_problem"] == "", "the end of the complaint")
 
 
+def test_what_strays_from_the_scene_that_plays_is_said_and_a_value_the_file_has_is_heard(tmp_path: Path) -> None:
+    with playing(tmp_path / "project", SCENES_PATCH, has_trainer=False) as instrument:
+
+        def strayed() -> bool:
+            rows = json.loads(str(instrument.ask("scenes")[0]))
+            return bool(next(one for one in rows if one["is_current"])["has_strayed"])
+
+        instrument.ask("patch/set", "route.1.curve", 1.0 / 3.0)
+        instrument.ask("scene/save", "soft")
+        assert not strayed()
+        instrument.ask("route/mute", 2, 1)
+        assert strayed()
+        instrument.ask("patch/set", "route.1.range.2", 50.0)
+        instrument.ask("scene/save", "soft")
+        assert not strayed()
+        instrument.ask("patch/set", "route.1.range.2", 70.0)
+        instrument.ask("scene/recall", "soft", 0.0)
+        wait_until(lambda: routes_of(instrument)[0]["high"] == 50.0, "the scene")
+        assert not strayed()
+        instrument.ask("patch/set", "route.1.range.2", 70.0)
+        assert routes_of(instrument)[0]["high"] == 70.0
+        assert strayed()
+        instrument.ask("output/enable", "amount", 0)
+        instrument.ask("patch/set", "route.1.range.2", 50.0)
+        assert strayed()
+
+
 def test_edits_of_the_patch_are_undone_one_by_one_whoever_made_them(tmp_path: Path) -> None:
     with playing(tmp_path / "project", SCENES_PATCH, has_trainer=False) as instrument:
         file = instrument.engine.project.patch_file

@@ -18,8 +18,20 @@ define("scenes", (element) => {
       if (!isDone) return;
       name.value = "";
       name.blur(); // the keys recall scenes again
+      showSaving();
     });
-  } }, name, make("button", { title: t("scene_save_about") }, t("scene_save")));
+  } }, name);
+  const saving = make("button");
+  save.append(saving);
+  // With no other name given, what strayed from the scene that plays is kept in it.
+  const showSaving = () => {
+    const scene = name.value.trim() ? undefined : playing();
+    const isDue = Boolean(scene?.has_strayed);
+    saving.textContent = t(isDue ? "scene_update" : "scene_save");
+    saving.title = isDue ? t("scene_strayed_about", { name: scene.name }) : t("scene_save_about");
+    saving.classList.toggle("due", isDue);
+  };
+  name.addEventListener("input", showSaving);
   const settings = make("div", { class: "scene-settings" });
   element.append(make("h2", {}, t("scenes")), buttons, save, settings, problem);
   const edit = make("button", { class: "quiet", "aria-expanded": "false", onclick: () => open(settings.hidden) }, t("scene_edit"));
@@ -71,6 +83,7 @@ define("scenes", (element) => {
     const focused = element.contains(document.activeElement) ? document.activeElement : null;
     const key = focused?.dataset.scene ?? focused?.name;
     const scene = playing();
+    showSaving();
     buttons.replaceChildren(
       ...scenes().map(button),
       ...(scenes().length ? [] : [make("p", { class: "muted" }, t("scenes_none"))]),
@@ -83,7 +96,6 @@ define("scenes", (element) => {
         field(scene, "key", make("input", { type: "text", maxlength: 1, name: "key" }), scene.key),
         field(scene, "from", make("select", { name: "from" }, ...cues.map((one) => make("option", { value: one }, one || t("scene_no_class")))), scene.from),
         ...(scene.from ? [field(scene, "hold_s", make("input", { type: "number", min: 0, max: 3600, step: "any", name: "hold_s" }), scene.hold_s)] : []),
-        make("button", { class: "quiet", title: t("scene_update_about"), onclick: () => ask("/instrument/scene/save", scene.name) }, t("scene_update", { name: scene.name })),
         make("button", { class: "quiet", onclick: () => ask("/instrument/patch/remove", `scene.${scene.number}`) }, t("scene_remove")),
       );
     } else settings.replaceChildren();
