@@ -320,7 +320,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "output:s target:v",
             "Records a take that shows each output its target: a class name, or a value. Without arguments it shows "
             "the targets set with `target` to all outputs that `record/mask` has not switched off.",
-            done="teaching:s",
+            done="teaching:s number:i",
             optional=2,
             repeats=2,
         ),
@@ -354,11 +354,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         ),
         _row(
             "/instrument/record/stop",
-            "",
-            "Ends the take. A take in which the body was mostly out of sight is refused with the reason; `undo` keeps "
-            "it all the same.",
+            "number:i",
+            "Ends the take; with the number that `record` answered, none but that one. A take in which the body was "
+            "mostly out of sight is refused with the reason; `undo` keeps it all the same.",
             done="take:i frames:i",
             later=True,
+            optional=1,
         ),
         _row(
             "/instrument/record/mask",
@@ -619,7 +620,11 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         "`json:s`",
         "A moment after each training, and after the start: scores, and what to record next.",
     ),
-    "recording": ("/instrument/recording", "`state:s seconds:f`", "`count_in`, `recording` or `idle`, and how long."),
+    "recording": (
+        "/instrument/recording",
+        "`state:s seconds:f number:i`",
+        "`count_in`, `recording` or `idle`, how long, and the number that `record` answered.",
+    ),
     "preview": (
         "/instrument/preview",
         "`number:i jpeg:b`",

@@ -35,7 +35,9 @@ class Recordings:
         self._engine = engine
         self._awaited: deque[_Awaited] = deque()
         self._kind = "take"
-        self._phase = "idle"
+        self.number = 0
+        """That of the newest recording, 1 for the first since the start."""
+        self._told = ("idle", 0)
 
     @property
     def kind(self) -> str | None:
@@ -68,6 +70,7 @@ class Recordings:
             count_in_s=count_in_s,
             length_s=length_s,
         )
+        self.number += 1
         self._awaited.append(_Awaited(then=[then] if then else []))
 
     def stop(self, caller: Call | None, then: Then | None = None) -> bool:
@@ -93,10 +96,11 @@ class Recordings:
         for outcome in recorder.poll():
             self._finish(outcome)
         state = recorder.state
-        if state.phase != self._phase or (telemetry.is_wanted("recording") and state.phase != "idle"):
-            self._phase = state.phase
+        is_new = (state.phase, self.number) != self._told
+        if is_new or (telemetry.is_wanted("recording") and state.phase != "idle"):
+            self._told = state.phase, self.number
             phase = state.phase.replace("counting in", "count_in")
-            telemetry.publish("recording", phase, state.remaining_s or state.recorded_s)
+            telemetry.publish("recording", phase, state.remaining_s or state.recorded_s, self.number)
 
     def finish_all(self, outcomes: Sequence[Outcome]) -> None:
         """These came of the recordings that were not awaited to their end: the recorder was closed."""

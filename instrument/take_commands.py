@@ -25,7 +25,7 @@ class TakeCommands(CommandBase):
     def record(self, *pairs: Value) -> Answer:
         targets = self._targets(pairs)
         self._engine.recordings.start(targets)
-        return [", ".join(f"{name} {target}" for name, target in targets.items())]
+        return [", ".join(f"{name} {target}" for name, target in targets.items()), self._engine.recordings.number]
 
     def record_timed(self, count_in_s: float, length_s: float, *pairs: Value) -> Answer:
         if not 0 <= count_in_s <= 3600 or not 0 <= length_s <= 24 * 3600:
@@ -64,7 +64,9 @@ class TakeCommands(CommandBase):
         record(times)
         return LATER
 
-    def record_stop(self) -> Answer:
+    def record_stop(self, number: int = 0) -> Answer:
+        if number and number != self._engine.recordings.number:
+            raise ValueError("that recording has ended already; another one is newer")
         if not self._engine.recordings.stop(self._call):
             raise ValueError("nothing is being recorded")
         return LATER

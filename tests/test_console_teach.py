@@ -107,6 +107,28 @@ def test_a_tap_on_another_card_goes_on_with_that_one(page: "Page", program: Prog
         program.ask("undo")
 
 
+def test_a_card_held_on_one_page_is_let_go_of_when_another_page_records_and_does_not_end_that(
+    page: "Page", browser: "Browser", program: Program
+) -> None:
+    before = [len(takes_of(program, posture)) for posture in ("rest", "wide")]
+    page.keyboard.down("1")
+    page.locator(".card.recording[data-name=rest]").wait_for()
+    wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
+    other = open_page(browser, program.url + "/teach")
+    other.get_by_role("button", name="wide").click()
+    page.get_by_text("The recording has ended").wait_for()
+    page.keyboard.up("1")
+    page.close()
+    wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of the other")
+    other.get_by_text("Recording wide: press it again").wait_for()
+    other.get_by_role("button", name="wide").click()
+    wanted = [count + 1 for count in before]
+    wait_until(lambda: [len(takes_of(program, one)) for one in ("rest", "wide")] == wanted, "a take of each")
+    other.close()
+    for _ in before:
+        program.ask("undo")
+
+
 def test_undo_while_a_card_is_held_drops_its_take(page: "Page", program: Program) -> None:
     before = takes_of(program, "rest")
     page.keyboard.press("1")

@@ -545,6 +545,16 @@ def test_everybody_who_waits_for_a_take_is_answered_and_nobody_for_another(instr
     assert instrument.record_numbers(ROW, "side", "right") == [2, 5]
 
 
+def test_a_recording_that_ended_as_another_began_does_not_end_that(instrument: Playing) -> None:
+    assert instrument.ask("record", "side", "left") == ["side left", 1]
+    assert instrument.ask("record", "side", "right") == ["side right", 2]
+    instrument.inputs(0.1, 0.1, count=5)
+    wait_until(lambda: instrument.status()["recording"]["frames"] == 5, "the frames")
+    with pytest.raises(CommandFailed, match="another one is newer"):
+        instrument.ask("record/stop", 1)
+    assert instrument.ask("record/stop", 2)[1] == 5
+
+
 def test_an_edit_that_cannot_be_played_leaves_everything_playing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

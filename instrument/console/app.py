@@ -230,9 +230,9 @@ async def _serve(socket: WebSocket, hub: Hub) -> None:
         sending.cancel()
         for task in asking:
             task.cancel()
-        if viewer.is_recording:  # nobody holds the card any more
+        if viewer.recording is not None:  # nobody holds the card any more
             with contextlib.suppress(CommandFailed, NoAnswer):
-                await hub.ask("/instrument/record/stop", timeout_s=5.0)
+                await hub.ask("/instrument/record/stop", viewer.recording, timeout_s=5.0)
 
 
 class Pace:
@@ -266,9 +266,12 @@ async def _ask(hub: Hub, viewer: Viewer, asked: list[Any], to: object, is_from_h
             raise CommandFailed(f"no such command: {str(asked[:1])[:80]}")
         if command.address.startswith(ONLY_FROM_HERE) and not is_from_here:
             raise CommandFailed("only a page on the instrument's own computer may ask for this")
-        if command.address in ("/instrument/record", "/instrument/record/stop"):
-            viewer.is_recording = command.address == "/instrument/record"
         arguments = command.check([one for one in asked[1:] if isinstance(one, str | int | float)])
-        viewer.answer(to, done=await hub.ask(command.address, *arguments, is_remote=not is_from_here))
+        if command.address in ("/instrument/record", "/instrument/record/stop"):
+            viewer.recording = 0 if command.address == "/instrument/record" else None
+        done = await hub.ask(command.address, *arguments, is_remote=not is_from_here)
+        if command.address == "/instrument/record":
+            viewer.recording = int(done[1])
+        viewer.answer(to, done=done)
     except (CommandFailed, NoAnswer, ValueError) as error:
         viewer.answer(to, fail=str(error))

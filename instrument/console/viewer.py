@@ -73,8 +73,8 @@ class Viewer:
     def __init__(self) -> None:
         self.topics: frozenset[str] = frozenset()
         """What this page wants besides what all get."""
-        self.is_recording = False
-        """Whether this page began a recording that it has not ended."""
+        self.recording: int | None = None
+        """The number of the recording that this page began and has not ended; 0 while its number is not known."""
         self._moving: Moving | None = None
         self._state: dict[str, Any] = {}
         self._answers: list[str] = []

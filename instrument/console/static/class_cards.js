@@ -26,7 +26,7 @@ define("class-cards", (element) => {
   if (!element.hasAttribute("output")) element.append(newOutput(say));
   let cards = [];
   let described = "";
-  let held = null; // {card, since, isLatched, isUnderWay, started}
+  let held = null; // {card, since, isLatched, started, number}; the number is that of the recording, once it has begun
   let isDown = false; // whether a card, or its key, is being pressed
   let presses = 0;
   let ending = null; // what the last take comes to, while that is not known
@@ -42,7 +42,7 @@ define("class-cards", (element) => {
     card.button.setAttribute("aria-pressed", "true");
     say(t("cards_recording", { what: held.what }));
     mine.started.then(
-      () => (mine.isUnderWay = true),
+      ([, number]) => (mine.number = number),
       (error) => {
         if (held === mine) held = null;
         let_go(card);
@@ -70,9 +70,9 @@ define("class-cards", (element) => {
 
   const finish = async ({ card, started, what }) => {
     try {
-      await started;
+      const [, number] = await started;
       say(t("cards_saving"));
-      const [take, frames] = await live.ask("/instrument/record/stop");
+      const [take, frames] = await live.ask("/instrument/record/stop", number);
       say(t("cards_recorded", { take, frames, what }));
     } catch (error) {
       say(error.message, true);
@@ -228,8 +228,9 @@ define("class-cards", (element) => {
     ...free.endings,
     live.on("state", ({ name, value }) => {
       if (name === "status" || name === "takes") build();
-      // Undone, or stopped from elsewhere; what comes of it is said there. Before ours began it was the end of another.
-      if (name === "recording" && held?.isUnderWay && value[0] === "idle") {
+      // Undone, or stopped from elsewhere, where another may have begun; what comes of it is said there.
+      const [phase, , number] = name === "recording" ? value : [];
+      if (number > held?.number || (phase === "idle" && number === held?.number)) {
         let_go(held.card);
         held = null;
         say(t("cards_ended"));
