@@ -4,55 +4,117 @@ Gives new text and checks nothing of its meaning: that is what `parse_patch` is 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import tomlkit
 from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Array, Table
+from tomlkit.items import AoT, Array, Comment, Table, Whitespace
 
 from instrument.patch_file import route_names
 
 _ARRAYS = ("output", "route", "scene", "pedal")
 
-
 TomlValue = str | float | int | list[str] | list[int]
 
 
+class _Draft:
+    """The text of a patch, read to be edited. What stands above a table, comments and empty lines, stays above it.
+
+    tomlkit takes it for the end of the table before. Raises ValueError for what is not TOML.
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            self.toml = tomlkit.parse(text)
+        except TOMLKitError as error:
+            raise ValueError(f"patch.toml is not valid TOML: {error}") from None
+        self._tables = list(_with_header(self.toml))
+        self._above: dict[int, str] = {}
+        self._below = ""
+        for before, table in pairwise(self._tables):
+            self._above[id(table)] = _pop_end(before.value.body)
+
+    def dumps(self) -> str:
+        """The text, edited."""
+        there = {id(table): table for table in _with_header(self.toml)}
+        orphaned = self._below
+        for table in self._tables:
+            above = self._above.pop(id(table), "")
+            if id(table) in there:
+                self._above[id(table)] = orphaned + above
+                orphaned = ""
+            else:
+                orphaned += _heading(above)
+        self._tables, self._below = list(there.values()), orphaned
+        indents = {key: table.trivia.indent for key, table in there.items()}
+        for key, table in there.items():
+            table.trivia.indent = self._above.get(key, "") + indents[key]
+        text = tomlkit.dumps(self.toml) + self._below
+        for key, table in there.items():  # tomlkit indents what is added to a table as its header is
+            table.trivia.indent = indents[key]
+        return text
+
+
+def _with_header(container: Container) -> Iterator[Table]:
+    """The tables that have a line of their own, `[x]` or `[[x]]`, as they stand in the text."""
+    for key, item in container.body:
+        tables = item.body if isinstance(item, AoT) else [item] if isinstance(item, Table) else []
+        for table in tables:
+            if isinstance(item, AoT) or not (table.is_super_table() or (key is not None and key.is_dotted())):
+                yield table
+            yield from _with_header(table.value)
+
+
+def _pop_end(body: list[Any]) -> str:
+    """Takes the comments and empty lines at the end out."""
+    text = ""
+    while body and isinstance(body[-1][1], Whitespace | Comment):
+        text = body.pop()[1].as_string() + text
+    return text
+
+
+def _heading(above: str) -> str:
+    """Of what stands above a table what is not about it alone: what an empty line keeps apart from it."""
+    heading = above.rpartition("\n\n")[0]
+    return heading + "\n" if heading.strip() else ""
+
+
 class LastRead:
-    """The document that the last edit left, so that the edit after it, as in a drag, need not read it again."""
+    """What the last edit left, so that the edit after it, as in a drag, need not read it again."""
 
     def __init__(self) -> None:
         self._text: str | None = None
-        self._document: tomlkit.TOMLDocument | None = None
+        self._draft: _Draft | None = None
 
-    def take(self, text: str) -> tomlkit.TOMLDocument:
+    def take(self, text: str) -> _Draft:
         """That text read. It is given away: what an edit that fails leaves of it is not given again."""
-        document, known = self._document, self._text == text
-        self._document = self._text = None
-        return document if known and document is not None else _parse(text)
+        draft, known = self._draft, self._text == text
+        self._draft = self._text = None
+        return draft if known and draft is not None else _Draft(text)
 
-    def keep(self, document: tomlkit.TOMLDocument) -> str:
-        """The text of an edited document."""
-        self._document, self._text = document, tomlkit.dumps(document)
+    def keep(self, draft: _Draft) -> str:
+        """The text of an edited draft."""
+        self._draft, self._text = draft, draft.dumps()
         return self._text
 
 
 def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]], last: LastRead | None = None) -> str:
     """The text with each of those values set at its key: `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
 
-    Text `true` and `false` become booleans, text that starts with [ is a list as JSON, and with an empty
-    text the value is as if it had never been set. Scenes go on
-    naming a route whose name changes with it. Raises ValueError for a key that leads nowhere.
+    Where no text is wanted `true` and `false` become booleans and what starts with [ a list as JSON; with an
+    empty text the value is as if it had never been set. Scenes go on naming a route whose name changes with it.
+    Raises ValueError for a key that leads nowhere.
     """
     last = last or LastRead()
-    document = last.take(text)
+    draft = last.take(text)
     for key, value in pairs:
-        names = _names(document)
-        _set(document, key, value)
-        _rename(document, names)
-    return last.keep(document)
+        names = _names(draft.toml)
+        _set(draft.toml, key, value)
+        _rename(draft.toml, names)
+    return last.keep(draft)
 
 
 def _set(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:
@@ -83,13 +145,16 @@ def remove_value(text: str, key: str) -> str:
 
     Raises ValueError when it is not there.
     """
-    document = _parse(text)
+    draft = _Draft(text)
+    document = draft.toml
     names = _names(document)
     *path, last = key.split(".")
     place = _walk(document, path, key, is_made=False)
     if isinstance(place, AoT | Array):
         index = _index(last, len(place), key)
         del place[index]
+        if isinstance(place, AoT) and not place:
+            del document[path[0]]
         if path == ["route"]:
             _forget(document, names.pop(index))
     elif last in place:
@@ -97,7 +162,7 @@ def remove_value(text: str, key: str) -> str:
     else:
         raise ValueError(f"{key}: the patch does not have it")
     _rename(document, names)
-    return tomlkit.dumps(document)
+    return draft.dumps()
 
 
 def add_table(text: str, name: str, values: str) -> str:
@@ -108,7 +173,8 @@ def add_table(text: str, name: str, values: str) -> str:
     given = _from_json(values, name)
     if not isinstance(given, dict):
         raise ValueError(f"{name}: a JSON object is wanted, {type(given).__name__} came")
-    document = _parse(text)
+    draft = _Draft(text)
+    document = draft.toml
     table = _apart()
     for key, value in given.items():
         table.add(key, value)
@@ -122,7 +188,7 @@ def add_table(text: str, name: str, values: str) -> str:
         parent[name.split(".")[1]] = table
     else:
         raise ValueError(f"table '{name}'; allowed: route, output, scene, pedal, destination.NAME")
-    return tomlkit.dumps(document)
+    return draft.dumps()
 
 
 def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, Any]]) -> str:
@@ -130,7 +196,8 @@ def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, An
 
     A new one comes last, with the first digit that recalls no other. Raises ValueError.
     """
-    document = _parse(text)
+    draft = _Draft(text)
+    document = draft.toml
     scenes = _tables(document, "scene")
     scene = next((one for one in scenes if one.get("name") == name), None)
     if scene is None:
@@ -149,7 +216,7 @@ def save_scene(text: str, name: str, outputs: list[str], rows: list[dict[str, An
         table.update(row)
         array.append(table)
     scene["routes"] = array
-    return tomlkit.dumps(document)
+    return draft.dumps()
 
 
 def _tables(document: tomlkit.TOMLDocument, name: str) -> AoT:
@@ -194,13 +261,6 @@ def _forget(document: tomlkit.TOMLDocument, name: str) -> None:
 
 def _scene_rows(document: tomlkit.TOMLDocument) -> list[Any]:
     return [row for scene in document.get("scene", ()) for row in scene.get("routes", ())]
-
-
-def _parse(text: str) -> tomlkit.TOMLDocument:
-    try:
-        return tomlkit.parse(text)
-    except TOMLKitError as error:
-        raise ValueError(f"patch.toml is not valid TOML: {error}") from None
 
 
 def _from_json(text: str, key: str) -> Any:

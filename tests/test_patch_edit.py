@@ -5,6 +5,7 @@ import pytest
 
 from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_values
 from instrument.patch_file import parse_patch
+from instrument.projects import patches_folder
 
 TEXT = """# my patch
 name = "Test"
@@ -95,6 +96,89 @@ def test_no_other_table_is_added() -> None:
 def test_removing_what_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="does not have it"):
         remove_value(TEXT, "smoothing.alpha")
+
+
+COMMENTED = """# my patch
+name = "Test"
+
+# What is learned ---
+
+[[output]]
+name = "lift"
+kind = "continuous"
+
+# Where it goes ---
+
+[destination.synth]
+midi = "virtual"  # ours
+
+# for the lights
+[[route]]
+from = "lift"
+osc = "/lift"
+
+# Sound ---
+
+# the filter
+[[route]]
+from = "lift"
+osc = "/filter"
+# the end
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "after"),
+    [
+        ("output.1.range", "[0, 2]", 'kind = "continuous"\n'),
+        ("route.1.curve", 0.5, 'osc = "/lift"\n'),
+        ("route.2.curve", 0.5, 'osc = "/filter"\n# the end\n'),
+    ],
+)
+def test_a_new_value_stands_in_its_own_table(key: str, value: TomlValue, after: str) -> None:
+    line = f"{key.rpartition('.')[2]} = {value}\n"
+    assert set_value(COMMENTED, key, value) == COMMENTED.replace(after, after + line)
+
+
+def test_an_added_table_stands_before_the_heading_of_what_follows() -> None:
+    table = '\n[[output]]\nname = "side"\n'
+    expected = COMMENTED.replace('kind = "continuous"\n', 'kind = "continuous"\n' + table)
+    assert add_table(COMMENTED, "output", '{"name": "side"}') == expected
+
+
+def test_a_removed_table_takes_its_comment_along_and_leaves_headings_and_the_comments_of_others() -> None:
+    lights = '# for the lights\n[[route]]\nfrom = "lift"\nosc = "/lift"\n\n'
+    sound = '\n# the filter\n[[route]]\nfrom = "lift"\nosc = "/filter"\n# the end\n'
+    assert remove_value(COMMENTED, "route.1") == COMMENTED.replace(lights, "")
+    assert remove_value(COMMENTED, "route.2") == COMMENTED.replace(sound, "")
+    synth = '\n[destination.synth]\nmidi = "virtual"  # ours\n'
+    assert remove_value(COMMENTED, "destination.synth") == COMMENTED.replace(synth, "")
+
+
+def test_a_drag_leaves_comments_where_they_are() -> None:
+    last, text = LastRead(), COMMENTED
+    for value in (0.5, 0.6, 0.7):
+        text = set_values(text, [("route.1.curve", value)], last)
+    assert text == COMMENTED.replace('osc = "/lift"\n', 'osc = "/lift"\ncurve = 0.7\n')
+
+
+def test_routes_are_added_again_where_all_were_removed() -> None:
+    empty = remove_value(TEXT, "route.1")
+    assert parse_patch(empty, Path("p")).routes == ()
+    assert add_table(empty, "route", '{"from": "lift", "osc": "/again"}').endswith(
+        '\n\n[[route]]\nfrom = "lift"\nosc = "/again"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in patches_folder().iterdir() if (path / "patch.toml").exists())
+)
+def test_what_is_added_to_a_ready_made_patch_and_removed_leaves_it_as_it_was(name: str) -> None:
+    text = (patches_folder() / name / "patch.toml").read_text(encoding="utf-8")
+    count = {table: len(tomllib.loads(text).get(table, ())) for table in ("output", "route")}
+    for table, number in count.items():
+        added = add_table(text, table, '{"name": "more", "osc": "/more"}')
+        assert remove_value(added, f"{table}.{number + 1}") == text
 
 
 SCENES = (
