@@ -175,6 +175,7 @@ def add_table(text: str, name: str, values: str) -> str:
         raise ValueError(f"{name}: a JSON object is wanted, {type(given).__name__} came")
     draft = _Draft(text)
     document = draft.toml
+    names = _names(document)
     table = _apart()
     for key, value in given.items():
         table.add(key, value)
@@ -188,6 +189,7 @@ def add_table(text: str, name: str, values: str) -> str:
         parent[name.split(".")[1]] = table
     else:
         raise ValueError(f"table '{name}'; allowed: route, output, scene, pedal, destination.NAME")
+    _rename(document, names)
     return draft.dumps()
 
 

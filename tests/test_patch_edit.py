@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_values
-from instrument.patch_file import parse_patch
+from instrument.patch_file import parse_patch, route_names
 from instrument.projects import patches_folder
 
 TEXT = """# my patch
@@ -196,6 +196,12 @@ routes = [
 ]
 """
 )
+
+
+def test_scenes_go_on_naming_a_route_whose_name_is_taken_by_one_that_is_added() -> None:
+    added = tomllib.loads(add_table(SCENES, "route", '{"name": "/more", "from": "lift", "osc": "/third"}'))
+    assert [row["route"] for row in added["scene"][0]["routes"]] == ["/lift", "/more 2"]
+    assert route_names(added["route"]) == ["/lift", "/more 2", "/more"]
 
 
 def test_scenes_go_on_naming_a_route_whose_address_changes() -> None:
