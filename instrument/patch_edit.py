@@ -16,6 +16,7 @@ from tomlkit.items import AoT, Array, Comment, Table, Whitespace
 from instrument.patch_file import route_names
 
 _ARRAYS = ("output", "route", "scene", "pedal")
+_TEXTS = ("name", "about", "source", "osc", "midi", "from", "to", "press", "release", "port", "key")
 
 TomlValue = str | float | int | list[str] | list[int]
 
@@ -120,7 +121,7 @@ def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]], last: LastRead
 def _set(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:
     *path, last = key.split(".")
     place: Any = _walk(document, path, key, is_made=True)
-    if isinstance(value, str) and (value in ("true", "false") or value.startswith("[")):
+    if isinstance(value, str) and last not in _TEXTS and (value in ("true", "false") or value.startswith("[")):
         value = _from_json(value, key)
     if isinstance(place, Array):
         place[_index(last, len(place), key)] = value

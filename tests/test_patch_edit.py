@@ -181,6 +181,11 @@ def test_what_is_added_to_a_ready_made_patch_and_removed_leaves_it_as_it_was(nam
         assert remove_value(added, f"{table}.{number + 1}") == text
 
 
+@pytest.mark.parametrize("value", ["true", "[x", "[1]"])
+def test_a_text_is_a_text_though_it_looks_like_something_else(value: str) -> None:
+    assert tomllib.loads(set_value(TEXT, "route.1.name", value))["route"][0]["name"] == value
+
+
 SCENES = (
     TEXT
     + """
