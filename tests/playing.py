@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bodies import moving_body
 from clients import PATIENCE_S, RecordingMidi, wait_until
 
 from instrument import osc
@@ -16,6 +17,7 @@ from instrument.client import Client
 from instrument.datasets import FeatureCache
 from instrument.engine import Engine, EngineOptions
 from instrument.protocol import Value
+from instrument.takes import TakeStore, frame_row
 from instrument.trainer import Trainer, draw_project, study_project
 from instrument.training import train_project, trained_before
 
@@ -30,6 +32,20 @@ classes = ["left", "right"]
 [[output]]
 name = "amount"
 kind = "continuous"
+"""
+BODY_PATCH = """
+name = "Body"
+[listen]
+source = "take:1"
+[[output]]
+name = "posture"
+[destination.synth]
+midi = "virtual"
+[[route]]
+from = "posture.up"
+midi = "note"
+number = 60
+when_lost = { hold_s = 0.1 }
 """
 
 
@@ -135,3 +151,28 @@ def playing(folder: Path, patch: str = NUMBERS_PATCH, *, has_trainer: bool = Tru
         run.join(PATIENCE_S)
         heard.close()
         assert not run.is_alive()
+
+
+def body_project(folder: Path) -> Path:
+    """A project whose source is a recorded body that is there for 1 s, then gone for 1 s."""
+    folder.mkdir()
+    (folder / "patch.toml").write_text(BODY_PATCH, encoding="utf-8")
+    parts = ("pose", "pose_world")
+    with TakeStore.open(folder / "takes.sqlite") as store:
+        there = moving_body(frames=30, lift=1.0)
+        gone = [type(there[0])(frame_number=n, captured_at_s=1 + n / 30) for n in range(30)]
+        performance = store.begin(source="test", parts=parts, targets={}, kind="performance")
+        store.append(performance, [frame_row(one, parts, 0, 0.0) for one in [*there, *gone]])
+        store.finish(performance)
+        for seed in (1, 2):
+            for posture, lift in (("up", 1.0), ("down", 0.0)):
+                take = store.begin(source="test", parts=parts, targets={"posture": posture})
+                frames = moving_body(frames=15, lift=lift, seed=seed)
+                store.append(take, [frame_row(one, parts, 0, 0.0) for one in frames])
+                store.finish(take)
+    return folder
+
+
+def notes(instrument: Playing) -> list[str]:
+    """The MIDI messages that left, in hex."""
+    return [one[1] for one in instrument.midi.told if isinstance(one, tuple)]
