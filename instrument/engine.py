@@ -118,8 +118,8 @@ class Engine:
         options: EngineOptions,
         *,
         midi: Midi,
-        report: Callable[[dict[str, Any]], None] = lambda _: None,
-        listen: Callable[[list[str]], None] = lambda _: None,
+        report: Callable[[dict[str, Any]], object] = lambda _: None,
+        listen: Callable[[list[str]], object] = lambda _: None,
         now_s: clock.Clock = clock.now_s,
     ) -> None:
         """`report` is told what the next engine needs to go on where this one was killed, `listen` which MIDI inputs

@@ -58,19 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     pipe = sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up in the pipe
 
-    def report(session: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            pipe.write(f"session {json.dumps(session)}\n".encode("ascii"))
-            pipe.flush()
-
-    def listen(inputs: list[str]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            pipe.write(f"inputs {json.dumps(inputs)}\n".encode("ascii"))
-            pipe.flush()
-
     try:
         midi = PipedMidi(pipe, {})
-        engine = Engine(_options(arguments.options), midi=midi, report=report, listen=listen)
+        engine = Engine(
+            _options(arguments.options),
+            midi=midi,
+            report=lambda session: midi.tell("session", session),
+            listen=lambda inputs: midi.tell("inputs", inputs),
+        )
     except (PatchError, SourceError, PortInUse, TakesError, AssetError) as error:
         print(f"instrument: {error}", file=sys.stderr)
         return EXIT_CANNOT_START

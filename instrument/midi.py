@@ -459,10 +459,10 @@ def jack_server() -> tuple[int, int] | None:
 class PipedMidi:
     """MIDI for the engine: each message a line on a pipe to the process that owns the ports.
 
-        midi DESTINATION 90 3c 64      panic      ports {"DESTINATION": "part of a port name"}
+        midi DESTINATION 90 3c 64      panic      ports {"DESTINATION": "part of a port name"}      WORD JSON
 
     How its ports fare comes back by `hear`. It never waits for a reader that has stopped: what does
-    not fit into the pipe is dropped, unless it ends sound or names the ports. When the reader is gone
+    not fit into the pipe is dropped, unless it ends sound or tells something. When the reader is gone
     it opens the ports itself, with `open_ports`, and begins anew what sounds.
     """
 
@@ -478,7 +478,8 @@ class PipedMidi:
         self._ports: Midi | None = None  # once the pipe has broken
         self._standing = Standing()
         self._owed: dict[str, None] = {}
-        """Lines that end sound or name the ports, as an ordered set, for which the pipe had no room yet."""
+        """Lines that end sound or tell something, as an ordered set, for which the pipe had no room yet."""
+        self._writing = threading.RLock()
         self._counts: dict[str, list[int]] = {}
         self._heard: dict[str, tuple[str, str]] = {}
         self.connect(destinations)
@@ -491,9 +492,17 @@ class PipedMidi:
     def connect(self, destinations: Mapping[str, str]) -> None:
         self._destinations = dict(destinations)
         self._counts = {name: self._counts.get(name, [0, 0]) for name in destinations}
-        self._owed = {line: None for line in self._owed if not line.startswith("ports ")}
-        if not self._write(f"ports {json.dumps(self._destinations)}", is_owed=True) and self._ports is not None:
+        if not self.tell("ports", self._destinations) and self._ports is not None:
             self._ports.connect(destinations)
+
+    def tell(self, word: str, what: Any) -> bool:
+        """Passes a line of JSON on, for the reader's `other_lines`; of each word the newest gets there at last.
+
+        True when it has left this process.
+        """
+        with self._writing:
+            self._owed = {line: None for line in self._owed if line.partition(" ")[0] != word}
+            return self._write(f"{word} {json.dumps(what)}", is_owed=True)
 
     def send(self, destination: str, message: Sequence[int]) -> bool:
         """Passes one channel message on; True when it has left this process."""
@@ -509,8 +518,10 @@ class PipedMidi:
 
     def release_all(self) -> None:
         self._standing = Standing()
-        self._owed = {line: None for line in self._owed if line.startswith("ports ")}
-        if not self._write("panic", is_owed=True) and self._ports is not None:
+        with self._writing:
+            self._owed = {line: None for line in self._owed if not line.startswith("midi ")}
+            is_told = self._write("panic", is_owed=True)
+        if not is_told and self._ports is not None:
             self._ports.release_all()
 
     def status(self) -> dict[str, PortStatus]:
@@ -530,21 +541,22 @@ class PipedMidi:
 
     def _pay(self) -> None:
         """Writes what is owed, as far as there is room."""
-        while self._owed and self._ports is None:
-            line = next(iter(self._owed))
-            del self._owed[line]
-            if not self._write_now(line):
-                self._owed = {line: None} | self._owed
-                return
+        with self._writing:
+            while self._owed and self._ports is None:
+                line = next(iter(self._owed))
+                if not self._write_now(line):
+                    return
+                del self._owed[line]
 
     def _write(self, line: str, *, is_owed: bool = False) -> bool:
         """Whether the line is in the pipe; one that is `owed` gets there later where there is no room for it now."""
-        self._pay()
-        if not self._owed and self._write_now(line):
-            return True
-        if is_owed and self._ports is None:
-            self._owed[line] = None
-        return False
+        with self._writing:
+            self._pay()
+            if not self._owed and self._write_now(line):
+                return True
+            if is_owed and self._ports is None:
+                self._owed[line] = None
+            return False
 
     def _write_now(self, line: str) -> bool:
         if self._ports is not None:

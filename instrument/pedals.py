@@ -76,7 +76,7 @@ class Pedals:
     """The pedals of one patch, which of them are down, and the one that is being learned."""
 
     def __init__(
-        self, patch: Patch, *, listen: Callable[[list[str]], None], telemetry: Telemetry, now_s: clock.Clock
+        self, patch: Patch, *, listen: Callable[[list[str]], object], telemetry: Telemetry, now_s: clock.Clock
     ) -> None:
         """`listen` is told parts of the names of the MIDI inputs to listen to, whenever that changes; "" is all."""
         self.ports: Mapping[str, tuple[str, str]] = {}

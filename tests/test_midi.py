@@ -319,22 +319,27 @@ def test_what_ends_a_note_while_the_pipe_is_full_gets_there_once_it_is_read(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot ask a pipe whether it has room")
 @pytest.mark.parametrize("is_panic", [False, True])
-def test_the_newest_ports_get_there_once_a_full_pipe_is_read(pipe: tuple[BinaryIO, BinaryIO], is_panic: bool) -> None:
+def test_the_newest_of_what_is_told_gets_there_once_a_full_pipe_is_read(
+    pipe: tuple[BinaryIO, BinaryIO], is_panic: bool
+) -> None:
     midi = PipedMidi(pipe[1], {"synth": "virtual"})
     while midi.send("synth", (0xB0, 1, 5)):
         pass
     midi.connect({"synth": "virtual", "lights": "DMX"})
     midi.connect({"lights": "DMX"})
+    assert not midi.tell("inputs", ["one"])
+    assert not midi.tell("inputs", ["two"])
     if is_panic:
         midi.release_all()
-    ports = RecordingMidi()
-    reader = MidiPipeReader(pipe[0], ports)
+    ports, others = RecordingMidi(), list[bytes]()
+    reader = MidiPipeReader(pipe[0], ports, other_lines=others.append)
     wait_until(lambda: midi.send("lights", (0xB0, 1, 6)), "room in the pipe")
     pipe[1].close()
     assert reader.join(timeout_s=20.0)
     panic = ["release all"] if is_panic else []
     assert ports.told[-3 - len(panic) :] == [{"lights": "DMX"}, *panic, ("lights", "b0 01 06"), "release all"]
     assert {"synth": "virtual", "lights": "DMX"} not in ports.told
+    assert others == [b'inputs ["two"]\n']
 
 
 def test_what_is_no_message_or_has_no_destination_does_not_enter_the_pipe() -> None:
