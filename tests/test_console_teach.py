@@ -1,6 +1,7 @@
 """The Teach page in a real Chromium: takes are edited, recorded with a count-in, and seen as the model sees them."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -432,15 +433,23 @@ def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until
 
 
 def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Program) -> None:
+    page.keyboard.press("1")  # what is recorded meanwhile goes on
+    page.get_by_text("Recording rest: press it again").wait_for()
     page.get_by_text("Learn something else too").click()
     form = page.locator(".output-form")
     form.get_by_label("Name", exact=True).fill("posture")
+    form.get_by_label("Names: left, right").fill(" ,")
+    form.get_by_role("button", name="Add").click()
+    assert form.locator(":invalid").count() == 1
     form.get_by_label("Names: left, right").fill("left, right")
     form.get_by_role("button", name="Add").click()
     page.locator(".card-said.bad", has_text="output 'posture' is there twice").wait_for()
     form.get_by_label("Name", exact=True).fill("side")
     form.get_by_role("button", name="Add").click()
     page.get_by_text("side is here, and goes to /side").wait_for()
+    page.locator(".card.recording[data-name=rest]", has_text=re.compile(r"\d s")).wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_text(re.compile(r"Take \d+ of rest")).wait_for()
     page.get_by_role("button", name="Record left").wait_for()
     page.locator(".card[data-name=left]").click()
     page.get_by_text("Recording left: press it again").wait_for()
@@ -457,7 +466,8 @@ def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Pr
     routes = json.loads(str(program.ask("routes")[0]))
     assert [(one["source"], one["osc"]) for one in routes[-2:]] == [("side", "/side"), ("turn", "/turn")]
 
-    program.ask("undo")
+    for _ in range(2):
+        program.ask("undo")
     for _ in range(4):
         program.ask("patch/undo")
     page.locator(".card[data-name=left]").wait_for(state="detached")

@@ -38,17 +38,21 @@ define("class-cards", (element) => {
     const pairs = card.pairs();
     held = { card, what: card.says(), since: performance.now(), isLatched: false, started: live.ask("/instrument/record", ...pairs) };
     const mine = held;
-    card.button.classList.add("recording");
-    card.button.setAttribute("aria-pressed", "true");
+    hold(card);
     say(t("cards_recording", { what: held.what }));
     mine.started.then(
       ([, number]) => (mine.number = number),
       (error) => {
         if (held === mine) held = null;
-        let_go(card);
+        let_go(mine.card);
         say(error.message, true);
       },
     );
+  };
+
+  const hold = (card) => {
+    card.button.classList.add("recording");
+    card.button.setAttribute("aria-pressed", "true");
   };
 
   const let_go = (card) => {
@@ -165,6 +169,8 @@ define("class-cards", (element) => {
       const continuous = shown.filter((one) => one.kind === "continuous");
       values = valueCards(continuous, { targets, cardOf, say });
       groups.replaceChildren(...classes, ...values.sections);
+      const same = cards.find((one) => one.output === held?.card.output && one.name === held?.card.name);
+      if (same) hold((held.card = same));
     }
     for (const card of cards) {
       const wanted = card.isContinuous ? card.pairs().filter((_, index) => index % 2 === 0) : null;

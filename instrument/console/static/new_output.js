@@ -9,7 +9,7 @@ const KINDS = ["class", "continuous", "trigger"];
 export function newOutput(say) {
   const name = make("input", { required: true, pattern: "[A-Za-z0-9_\\-]+", maxlength: 40, "aria-label": t("output_name"), placeholder: t("output_name"), title: t("output_name_about") });
   const kind = make("select", { "aria-label": t("output_kind") }, ...KINDS.map((one) => make("option", { value: one }, t(`output_${one}`))));
-  const classes = make("input", { class: "output-classes" });
+  const classes = make("input", { class: "output-classes", pattern: ".*[^,\\s].*" });
   const showKind = () => {
     classes.hidden = kind.value === "continuous";
     classes.required = !classes.hidden;
