@@ -142,7 +142,7 @@ def _set(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:
 
 
 def remove_value(text: str, key: str) -> str:
-    """The text without that value or table. Scenes no longer name a route that is gone.
+    """The text without that value or table. An output's routes go with it; scenes no longer name what is gone.
 
     Raises ValueError when it is not there.
     """
@@ -153,9 +153,9 @@ def remove_value(text: str, key: str) -> str:
     place = _walk(document, path, key, is_made=False)
     if isinstance(place, AoT | Array):
         index = _index(last, len(place), key)
-        del place[index]
-        if isinstance(place, AoT) and not place:
-            del document[path[0]]
+        if path == ["output"]:
+            _cut_off(document, str(place[index].get("name")), names)
+        _remove_from(document, path[0], place, index)
         if path == ["route"]:
             _forget(document, names.pop(index))
     elif last in place:
@@ -251,6 +251,26 @@ def _rename(document: tomlkit.TOMLDocument, before: list[str]) -> None:
     renamed = {old: new for old, new in zip(before, _names(document), strict=False) if old != new}
     for row in _scene_rows(document) if renamed else ():
         row["route"] = renamed.get(row.get("route"), row.get("route"))
+
+
+def _remove_from(document: tomlkit.TOMLDocument, name: str, place: AoT | Array, index: int) -> None:
+    del place[index]
+    if isinstance(place, AoT) and not place:
+        del document[name]
+
+
+def _cut_off(document: tomlkit.TOMLDocument, output: str, names: list[str]) -> None:
+    """Takes out what comes from that output: routes, whose `names` go too, and what recalls scenes."""
+    routes = document.get("route", ())
+    for index in reversed(range(len(routes))):
+        if str(routes[index].get("from")).partition(".")[0] == output:
+            _remove_from(document, "route", routes, index)
+            _forget(document, names.pop(index))
+    for scene in document.get("scene", ()):
+        if str(scene.get("from")).partition(".")[0] == output:
+            del scene["from"]
+        if output in scene.get("outputs", ()):
+            scene["outputs"].remove(output)
 
 
 def _forget(document: tomlkit.TOMLDocument, name: str) -> None:

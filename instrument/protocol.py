@@ -200,7 +200,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         _row(
             "/instrument/patch/remove",
             "key:s",
-            "Takes a value, or a whole table such as `route.2`, out of `patch.toml`.",
+            "Takes a value, or a whole table such as `route.2`, out of `patch.toml`; an output goes with its routes, "
+            "its takes stay.",
         ),
         _row(
             "/instrument/patch/add",

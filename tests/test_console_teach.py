@@ -435,7 +435,7 @@ def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until
 def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Program) -> None:
     page.keyboard.press("1")  # what is recorded meanwhile goes on
     page.get_by_text("Recording rest: press it again").wait_for()
-    page.get_by_text("Learn something else too").click()
+    page.get_by_text("Learn something else").click()
     form = page.locator(".output-form")
     form.get_by_label("Name", exact=True).fill("posture")
     form.get_by_label("Names: left, right").fill(" ,")
@@ -457,7 +457,7 @@ def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Pr
     page.keyboard.press("Escape")
     page.locator(".card[data-name=left]", has_text="1 take").wait_for()
 
-    page.get_by_text("Learn something else too").click()
+    page.get_by_text("Learn something else").click()
     form.get_by_label("Name", exact=True).fill("turn")
     form.get_by_label("Kind").select_option("A value")
     form.get_by_role("button", name="Add").click()
@@ -466,6 +466,12 @@ def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Pr
     routes = json.loads(str(program.ask("routes")[0]))
     assert [(one["source"], one["osc"]) for one in routes[-2:]] == [("side", "/side"), ("turn", "/turn")]
 
+    page.get_by_text("Learn something else").click()
+    page.get_by_role("button", name="Remove side").click()
+    page.get_by_text("side and its routes are gone").wait_for()
+    page.locator(".card[data-name=left]").wait_for(state="detached")
+    program.ask("patch/undo")
+    page.locator(".card[data-name=left]", has_text="1 take").wait_for()
     for _ in range(2):
         program.ask("undo")
     for _ in range(4):

@@ -203,6 +203,19 @@ routes = [
 )
 
 
+def test_an_output_is_removed_with_its_routes_and_what_scenes_say_of_it() -> None:
+    text = SCENES.replace(
+        "[[route]]",
+        '[[output]]\nname = "side"\nclasses = ["left"]\n\n[[route]]\nfrom = "side.left"\nosc = "/left"\n\n[[route]]',
+        1,
+    ).replace('name = "high" ', 'from = "lift.x"\noutputs = ["lift", "side"]\nname = "high" ')
+    without = parse_patch(remove_value(text, "output.1"), Path("p"))
+    assert [one.name for one in without.outputs] == ["side"]
+    assert [one.osc for one in without.routes] == ["/left"]
+    assert (without.scenes[0].output, without.scenes[0].outputs) == (None, ("side",))
+    assert remove_value(text, "output.2").count("[[route]]") == 2
+
+
 def test_scenes_go_on_naming_a_route_whose_name_is_taken_by_one_that_is_added() -> None:
     added = tomllib.loads(add_table(SCENES, "route", '{"name": "/more", "from": "lift", "osc": "/third"}'))
     assert [row["route"] for row in added["scene"][0]["routes"]] == ["/lift", "/more 2"]

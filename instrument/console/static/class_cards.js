@@ -23,7 +23,8 @@ define("class-cards", (element) => {
   const free = handsFree(say);
   if (free.isOn) say(t("cards_how_hands_free"));
   element.append(make("div", { class: "cards-top" }, said, free.element), groups);
-  if (!element.hasAttribute("output")) element.append(newOutput(say));
+  const more = newOutput(say);
+  if (!element.hasAttribute("output")) element.append(more.element);
   let cards = [];
   let described = "";
   let held = null; // {card, since, isLatched, started, number}; the number is that of the recording, once it has begun
@@ -171,6 +172,7 @@ define("class-cards", (element) => {
       groups.replaceChildren(...classes, ...values.sections);
       const same = cards.find((one) => one.output === held?.card.output && one.name === held?.card.name);
       if (same) hold((held.card = same));
+      more.show();
     }
     for (const card of cards) {
       const wanted = card.isContinuous ? card.pairs().filter((_, index) => index % 2 === 0) : null;

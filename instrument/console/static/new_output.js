@@ -1,7 +1,9 @@
-// What else is to be learned: a form that adds an output to the patch, and a route that sends it by its name.
+// What else is to be learned, and what no longer: a form that adds an output to the patch, with a route that sends it by
+// its name, and buttons that take outputs out.
 
 import { live, t } from "./live.js";
 import { make } from "./element.js";
+import { outputs } from "./accents.js";
 
 const KINDS = ["class", "continuous", "trigger"];
 
@@ -34,12 +36,24 @@ export function newOutput(say) {
     add();
   };
   const form = make("form", { class: "output-form", onsubmit }, name, kind, classes, make("button", {}, t("card_add")));
-  const details = make("details", { class: "output-new" }, make("summary", {}, t("output_new")), form);
+  const there = make("p", { class: "outputs-there" });
+  const remove = (number, output) =>
+    live.ask("/instrument/patch/remove", `output.${number}`).then(
+      () => say(t("output_removed", { output })),
+      (error) => say(error.message, true),
+    );
+  const showThere = () => {
+    const buttons = outputs().map(({ name: one }, index) =>
+      make("button", { title: t("output_remove_about"), onclick: () => remove(index + 1, one) }, t("output_remove", { output: one })),
+    );
+    there.replaceChildren(...buttons);
+  };
+  const details = make("details", { class: "output-new" }, make("summary", {}, t("output_new")), form, there);
   kind.onchange = showKind;
   details.ontoggle = () => {
     if (!details.open) form.reset();
     showKind();
   };
   showKind();
-  return details;
+  return { element: details, show: showThere };
 }
