@@ -253,16 +253,17 @@ class MidiPorts:
                 if slot.port is None and not self._closing.is_set():
                     self._try_to_open(slot)
 
-    def _drop_gone(self) -> bool:
-        """Whether any port was gone."""
+    def _drop_gone(self, *, is_quick: bool = False) -> bool:
+        """Whether any port was gone; the quick way asks only what the systems list."""
         is_any = False
         for slot in list(self._slots.values()):
-            if slot.port is not None and not slot.port.is_alive():
+            port = slot.port
+            if port is not None and not (port.is_listed() if is_quick else port.is_alive()):
                 is_any = True
                 with self._sending:
-                    gone, slot.port = slot.port, None
-                log.warning("MIDI '%s': %s is gone; looking for it again", slot.destination, gone.name)
-                gone.close()
+                    slot.port = None
+                log.warning("MIDI '%s': %s is gone; looking for it again", slot.destination, port.name)
+                port.close()
         return is_any
 
     def _try_to_open(self, slot: "_Slot") -> None:
@@ -283,7 +284,7 @@ class MidiPorts:
         tended_at_s = self._clock()
         while not self._closing.wait(min(self._retry_s, LOOK_S)):
             with self._tending:
-                is_any_gone = self._drop_gone()
+                is_any_gone = self._drop_gone(is_quick=True)
             if is_any_gone or self._clock() - tended_at_s >= self._retry_s:
                 self.tend()
                 tended_at_s = self._clock()
@@ -388,6 +389,10 @@ class _Port:
         if self._server is not None and jack_server() != self._server:
             return False
         self._unproved_bytes = 0
+        return self.is_listed()
+
+    def is_listed(self) -> bool:
+        """Whether its system has that port: asked for little, as long as the system itself is there."""
         try:
             return self._target is None or self._target in self._out.get_ports()
         except RTMIDI_ERRORS:

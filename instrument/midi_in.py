@@ -117,9 +117,9 @@ class MidiInputs:
         self._status, self._found = status, found
         return all(ports for ports, _ in status.values())
 
-    def _drop_gone(self) -> bool:
-        """Closes what is gone and says so; whether anything was."""
-        gone = [key for key, port in self._open.items() if not port.is_alive()]
+    def _drop_gone(self, *, is_quick: bool = False) -> bool:
+        """Closes what is gone and says so; whether anything was. The quick way asks only what the systems list."""
+        gone = [key for key, port in self._open.items() if not (port.is_listed() if is_quick else port.is_alive())]
         for key in gone:
             self._open.pop(key).close()
             log.warning("MIDI in: %s is gone; looking for it again", key[1])
@@ -161,7 +161,7 @@ class MidiInputs:
             tended_at_s = time.monotonic()
             while time.monotonic() - tended_at_s < self._retry_s * pause:
                 look_s = min(self._retry_s, LOOK_S)
-                if self._bell.wait(look_s) or self._drop_gone():
+                if self._bell.wait(look_s) or self._drop_gone(is_quick=True):
                     self._bell.wait(look_s)  # who hears how the inputs fare has to hear that one was away
                     pause = 1
                     break
@@ -204,6 +204,10 @@ class _Input:
     def is_alive(self) -> bool:
         if self._server is not None and jack_server() != self._server:
             return False
+        return self.is_listed()
+
+    def is_listed(self) -> bool:
+        """Whether its system has it: asked for little, as long as the system itself is there."""
         try:
             return self._name == VIRTUAL or self._name in self._in.get_ports()
         except RTMIDI_ERRORS:

@@ -262,7 +262,8 @@ def test_a_note_whose_end_a_port_did_not_take_ends_with_the_next_release(monkeyp
             raise OSError("buffer full")
         taken.append(tuple(message))
 
-    port = SimpleNamespace(name="synth", send=send, is_alive=lambda: True, close=lambda: None)
+    there = {"is_alive": lambda: True, "is_listed": lambda: True}
+    port = SimpleNamespace(name="synth", send=send, close=lambda: None, **there)
     monkeypatch.setattr("instrument.midi._find_port", lambda *_: port)
     ports = MidiPorts({"synth": "synth"})
     try:
