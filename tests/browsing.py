@@ -151,6 +151,18 @@ class Program:
             self.lines.extend(line.decode(errors="replace").rstrip() for line in iter(stream.readline, b""))
 
 
+def tap(page: "Page", keys: str) -> None:
+    """Presses these keys one after the other for no time at all; from here each may be down for longer than a tap."""
+    page.evaluate(
+        """(keys) => {
+            for (const key of keys)
+                for (const kind of ["keydown", "keyup"])
+                    document.body.dispatchEvent(new KeyboardEvent(kind, { key, bubbles: true }));
+        }""",
+        keys,
+    )
+
+
 @contextlib.contextmanager
 def ready_made(folder: Path, source: str) -> Iterator[Program]:
     """The ready-made project, made in that folder and played from that source; its engine answers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from browsing import FAINT_TEXTS, NAMELESS, Program, open_page
+from browsing import FAINT_TEXTS, NAMELESS, Program, open_page, tap
 from clients import wait_until
 
 from instrument.console.pages import PAGES
@@ -93,7 +93,7 @@ def test_a_tap_holds_the_card_until_the_next(browser: "Browser", program: Progra
     page = open_page(browser, program.url + "/teach")
     page.locator(SKELETON).wait_for()
     card = page.get_by_role("button", name="wide")
-    card.click()
+    tap(page, "2")
     page.get_by_text("press it again to stop").wait_for()
     wait_until(lambda: json.loads(str(program.ask("status")[0]))["recording"]["frames"] > 3, "frames to be recorded")
     card.click()

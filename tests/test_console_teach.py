@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import Program, open_page
+from browsing import Program, open_page, tap
 from clients import wait_until
 
 from instrument.protocol import Value
@@ -98,10 +98,10 @@ def test_dragging_an_end_of_the_strip_trims_the_take(page: "Page", program: Prog
 def test_a_tap_on_another_card_goes_on_with_that_one(page: "Page", program: Program) -> None:
     before = [len(takes_of(program, posture)) for posture in ("rest", "wide")]
     for posture, key in (("rest", "1"), ("wide", "2")):
-        page.keyboard.press(key)
+        tap(page, key)
         page.get_by_text(f"Recording {posture}: press it again").wait_for()
         wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
-    page.keyboard.press("2")
+    tap(page, "2")
     wanted = [count + 1 for count in before]
     wait_until(lambda: [len(takes_of(program, one)) for one in ("rest", "wide")] == wanted, "a take of each")
     for _ in before:
@@ -116,13 +116,13 @@ def test_a_card_held_on_one_page_is_let_go_of_when_another_page_records_and_does
     page.locator(".card.recording[data-name=rest]").wait_for()
     wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
     other = open_page(browser, program.url + "/teach")
-    other.get_by_role("button", name="wide").click()
+    tap(other, "2")
     page.get_by_text("The recording has ended").wait_for()
     page.keyboard.up("1")
     page.close()
     wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of the other")
     other.get_by_text("Recording wide: press it again").wait_for()
-    other.get_by_role("button", name="wide").click()
+    tap(other, "2")
     wanted = [count + 1 for count in before]
     wait_until(lambda: [len(takes_of(program, one)) for one in ("rest", "wide")] == wanted, "a take of each")
     other.close()
@@ -132,7 +132,7 @@ def test_a_card_held_on_one_page_is_let_go_of_when_another_page_records_and_does
 
 def test_undo_while_a_card_is_held_drops_its_take(page: "Page", program: Program) -> None:
     before = takes_of(program, "rest")
-    page.keyboard.press("1")
+    tap(page, "1")
     wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
     page.keyboard.press("Control+z")
     page.get_by_text("The recording has ended").wait_for()
@@ -414,12 +414,7 @@ def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until
     card = page.locator(".card[aria-keyshortcuts='3']")
     name = card.get_attribute("data-name")
     before = len(json.loads(str(program.ask("takes")[0])))
-    # Within one turn of the page's loop: on a busy machine a key pressed from here may be down for longer than a tap.
-    page.evaluate("""() => {
-        for (const key of "123".repeat(3))
-            for (const kind of ["keydown", "keyup"])
-                document.body.dispatchEvent(new KeyboardEvent(kind, { key, bubbles: true }));
-    }""")
+    tap(page, "123" * 3)
     page.locator(f".card[data-name='{name}'].recording").wait_for()
     page.get_by_text(f"Recording {name}: press it again to stop").wait_for()
     wait_until(lambda: program.status()["recording"]["frames"] >= 5, "frames of the take")
@@ -433,7 +428,7 @@ def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until
 
 
 def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Program) -> None:
-    page.keyboard.press("1")  # what is recorded meanwhile goes on
+    tap(page, "1")  # what is recorded meanwhile goes on
     page.get_by_text("Recording rest: press it again").wait_for()
     page.get_by_text("Learn something else").click()
     form = page.locator(".output-form")
@@ -451,7 +446,7 @@ def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Pr
     page.keyboard.press("Escape")
     page.get_by_text(re.compile(r"Take \d+ of rest")).wait_for()
     page.get_by_role("button", name="Record left").wait_for()
-    page.locator(".card[data-name=left]").click()
+    tap(page, "4")
     page.get_by_text("Recording left: press it again").wait_for()
     wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
     page.keyboard.press("Escape")

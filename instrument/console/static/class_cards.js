@@ -9,7 +9,7 @@ import { handsFree } from "./hands_free.js";
 import { newOutput } from "./new_output.js";
 import { valueCards, valueTargets } from "./value_cards.js";
 
-const TAP_MS = 400;
+const TAP_MS = 250;
 const KEPT_MS = 500;
 
 define("class-cards", (element) => {
