@@ -210,3 +210,15 @@ def test_a_number_is_written_into_the_patch_as_it_was_typed(tmp_path: Path) -> N
         instrument.ask("patch/set", "route.1.curve", 0.72, "route.1.smooth_s", 1e-3)
         text = instrument.engine.project.patch_file.read_text(encoding="utf-8")
         assert "curve = 0.72\nsmooth_s = 0.001\n" in text
+
+
+def test_a_training_that_came_by_itself_goes_on_when_an_output_is_added_meanwhile(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with playing(folder) as instrument:
+        instrument.teach_sides()
+        instrument.ask("train")
+    with playing(folder, has_trainer=False) as instrument:
+        instrument.ask("takes/delete", 1)
+        wait_until(lambda: instrument.status()["trainer"]["training"], "the training")
+        instrument.ask("patch/add", "output", json.dumps({"name": "more", "kind": "continuous"}))
+        assert instrument.status()["trainer"]["training"]
