@@ -73,12 +73,13 @@ define("class-cards", (element) => {
     ending = whole;
   };
 
-  const finish = async ({ card, started, what }) => {
+  const finish = async ({ started, what }) => {
+    const sayUnlessHeld = (text) => held || say(text); // how the next one is ended is more important
     try {
       const [, number] = await started;
-      say(t("cards_saving"));
+      sayUnlessHeld(t("cards_saving"));
       const [take, frames] = await live.ask("/instrument/record/stop", number);
-      say(t("cards_recorded", { take, frames, what }));
+      sayUnlessHeld(t("cards_recorded", { take, frames, what }));
     } catch (error) {
       say(error.message, true);
     }

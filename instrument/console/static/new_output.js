@@ -13,7 +13,7 @@ export function newOutput(say) {
   const kind = make("select", { "aria-label": t("output_kind") }, ...KINDS.map((one) => make("option", { value: one }, t(`output_${one}`))));
   const classes = make("input", { class: "output-classes", pattern: ".*[^,\\s].*" });
   const showKind = () => {
-    classes.hidden = kind.value === "continuous";
+    classes.hidden = classes.disabled = kind.value === "continuous"; // disabled: what is in it need not be right
     classes.required = !classes.hidden;
     const what = t(kind.value === "trigger" ? "output_movements" : "output_classes");
     classes.placeholder = classes.ariaLabel = what;
