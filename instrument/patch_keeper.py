@@ -153,7 +153,7 @@ class PatchKeeper:
         patch = parse_patch(text, self._file)
         draft = self._file.with_suffix(".toml.new")
         try:
-            _write_down(draft, text)
+            _write_down(draft, text, _line_end(self._file))
             self._play(patch)
             draft.replace(self._file)
         finally:
@@ -176,9 +176,17 @@ class PatchKeeper:
             self._on_change()
 
 
-def _write_down(file: Path, text: str) -> None:
+def _line_end(file: Path) -> str:
+    """What most lines of that file end with."""
+    content = b""
+    with suppress(OSError):
+        content = file.read_bytes()
+    return "\r\n" if 2 * content.count(b"\r\n") > content.count(b"\n") else "\n"
+
+
+def _write_down(file: Path, text: str, line_end: str) -> None:
     try:
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", newline=line_end)
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{file.parent}: the patch cannot be written ({reason}), so nothing was changed") from None

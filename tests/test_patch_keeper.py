@@ -204,6 +204,17 @@ def test_line_ends_of_another_system_stay_one(playing: Playing, file: Path) -> N
     assert playing.keeper.text() == TEXT
 
 
+@pytest.mark.parametrize(("mixed", "end"), [(0, b"\r\n"), (1, b"\r\n"), (2, b"\n"), (3, b"\n")])
+def test_an_edit_and_its_undo_keep_the_line_ends_that_most_lines_have(
+    playing: Playing, file: Path, mixed: int, end: bytes
+) -> None:
+    file.write_bytes(TEXT.encode().replace(b"\n", b"\r\n").replace(b"\r\n", b"\n", mixed))
+    playing.set_beta(2.0)
+    assert file.read_bytes() == TEXT.replace("1.0", "2.0").encode().replace(b"\n", end)
+    playing.keeper.undo()
+    assert file.read_bytes() == TEXT.encode().replace(b"\n", end)
+
+
 def test_without_a_patch_that_played_a_wrong_one_is_refused(file: Path) -> None:
     file.write_text("[[route")
     with pytest.raises(PatchError, match="not valid TOML"):
