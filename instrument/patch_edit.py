@@ -11,7 +11,7 @@ from typing import Any
 import tomlkit
 from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Array, Comment, Table, Whitespace
+from tomlkit.items import AoT, Array, Comment, Null, Table, Whitespace
 
 from instrument.patch_file import route_names
 
@@ -35,6 +35,8 @@ class _Draft:
         self._tables = list(_with_header(self.toml))
         self._above: dict[int, str] = {}
         self._below = ""
+        for first in self._tables[:1]:
+            self._above[id(first)] = _pop_head(self.toml.body)
         for before, table in pairwise(self._tables):
             self._above[id(table)] = _pop_end(before.value.body)
 
@@ -74,6 +76,19 @@ def _pop_end(body: list[Any]) -> str:
     text = ""
     while body and isinstance(body[-1][1], Whitespace | Comment):
         text = body.pop()[1].as_string() + text
+    return text
+
+
+def _pop_head(body: list[Any]) -> str:
+    """Takes out what stands above the first table; where that begins the file, what an empty line keeps apart stays."""
+    count = next(at for at, (key, item) in enumerate(body) if isinstance(item, Table | AoT) and not key.is_dotted())
+    start = count
+    while start and isinstance(body[start - 1][1], Whitespace | Comment):
+        start -= 1
+    if not start:
+        start = next((at + 1 for at in reversed(range(count)) if isinstance(body[at][1], Whitespace)), 0)
+    text = "".join(item.as_string() for _, item in body[start:count])
+    body[start:count] = [(None, Null())] * (count - start)  # tomlkit finds what follows by its place
     return text
 
 

@@ -140,6 +140,30 @@ def test_a_new_value_stands_in_its_own_table(key: str, value: TomlValue, after: 
     assert set_value(COMMENTED, key, value) == COMMENTED.replace(after, after + line)
 
 
+@pytest.mark.parametrize(
+    ("head", "added"),
+    [
+        ('name = "Test"\n', 'name = "Test"\nabout = "x"\n'),
+        ('name = "Test"\n\n', 'name = "Test"\nabout = "x"\n\n'),
+        ('# my patch\nname = "Test"\n\n# Outputs\n\n', '# my patch\nname = "Test"\nabout = "x"\n\n# Outputs\n\n'),
+        ("# my patch\n\n", '# my patch\nabout = "x"\n\n'),
+        ("", 'about = "x"\n'),
+    ],
+)
+def test_a_new_value_of_the_whole_patch_stands_above_the_comment_of_the_first_table(head: str, added: str) -> None:
+    table = '# the lift\n[[output]]\nname = "lift"\n'
+    edited = set_value(head + table, "about", "x")
+    assert edited == added + table
+    assert remove_value(edited, "about") == head + table
+
+
+def test_the_first_table_takes_its_comment_along_and_leaves_headings() -> None:
+    text = (
+        'name = "Test"\n\n# Settings ---\n\n# quick\n[smoothing]\nbeta = 1.0\n\n# the lift\n[[output]]\nname = "lift"\n'
+    )
+    assert remove_value(text, "smoothing") == text.replace("\n# quick\n[smoothing]\nbeta = 1.0\n", "")
+
+
 def test_an_added_table_stands_before_the_heading_of_what_follows() -> None:
     table = '\n[[output]]\nname = "side"\n'
     expected = COMMENTED.replace('kind = "continuous"\n', 'kind = "continuous"\n' + table)
