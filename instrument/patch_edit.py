@@ -4,6 +4,7 @@ Gives new text and checks nothing of its meaning: that is what `parse_patch` is 
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -94,8 +95,8 @@ def _pop_head(body: list[Any]) -> str:
 
 def _heading(above: str) -> str:
     """Of what stands above a table what is not about it alone: what an empty line keeps apart from it."""
-    heading = above.rpartition("\n\n")[0]
-    return heading + "\n" if heading.strip() else ""
+    heading = re.match(r"(?s)(.*\n)[ \t]*\n", above)
+    return heading[1] if heading is not None and heading[1].strip() else ""
 
 
 class LastRead:

@@ -179,6 +179,13 @@ def test_a_removed_table_takes_its_comment_along_and_leaves_headings_and_the_com
     assert remove_value(COMMENTED, "destination.synth") == COMMENTED.replace(synth, "")
 
 
+@pytest.mark.parametrize("empty", ["  ", "\t"])
+def test_a_heading_stays_where_the_empty_line_below_it_holds_blanks(empty: str) -> None:
+    text = COMMENTED.replace("# Sound ---\n", f"# Sound ---\n{empty}")
+    sound = f'{empty}\n# the filter\n[[route]]\nfrom = "lift"\nosc = "/filter"\n# the end\n'
+    assert remove_value(text, "route.2") == text.replace(sound, "")
+
+
 def test_a_drag_leaves_comments_where_they_are() -> None:
     last, text = LastRead(), COMMENTED
     for value in (0.5, 0.6, 0.7):
