@@ -37,9 +37,9 @@ class _Draft:
         self._above: dict[int, str] = {}
         self._below = ""
         for first in self._tables[:1]:
-            self._above[id(first)] = _pop_head(self.toml.body)
+            self._above[id(first)] = _pop_above(self.toml.body, is_file=True)
         for before, table in pairwise(self._tables):
-            self._above[id(table)] = _pop_end(before.value.body)
+            self._above[id(table)] = _pop_above(before.value.body)
 
     def dumps(self) -> str:
         """The text, edited."""
@@ -72,24 +72,20 @@ def _with_header(container: Container) -> Iterator[Table]:
             yield from _with_header(table.value)
 
 
-def _pop_end(body: list[Any]) -> str:
-    """Takes the comments and empty lines at the end out."""
-    text = ""
-    while body and isinstance(body[-1][1], Whitespace | Comment):
-        text = body.pop()[1].as_string() + text
-    return text
+def _pop_above(body: list[Any], *, is_file: bool = False) -> str:
+    """Takes out the comments and empty lines above the first table in there, else at the end.
 
-
-def _pop_head(body: list[Any]) -> str:
-    """Takes out what stands above the first table; where that begins the file, what an empty line keeps apart stays."""
-    count = next(at for at, (key, item) in enumerate(body) if isinstance(item, Table | AoT) and not key.is_dotted())
-    start = count
+    Where they begin the file, what an empty line keeps apart stays.
+    """
+    tables = (at for at, (key, item) in enumerate(body) if isinstance(item, Table | AoT) and not key.is_dotted())
+    start = end = next(tables, len(body))
     while start and isinstance(body[start - 1][1], Whitespace | Comment):
         start -= 1
-    if not start:
-        start = next((at + 1 for at in reversed(range(count)) if isinstance(body[at][1], Whitespace)), 0)
-    text = "".join(item.as_string() for _, item in body[start:count])
-    body[start:count] = [(None, Null())] * (count - start)  # tomlkit finds what follows by its place
+    if is_file and not start:
+        start = next((at + 1 for at in reversed(range(end)) if isinstance(body[at][1], Whitespace)), 0)
+    text = "".join(item.as_string() for _, item in body[start:end])
+    is_end = end == len(body)
+    body[start:end] = [] if is_end else [(None, Null())] * (end - start)  # tomlkit finds what follows by its place
     return text
 
 

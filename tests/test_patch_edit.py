@@ -179,6 +179,31 @@ def test_a_removed_table_takes_its_comment_along_and_leaves_headings_and_the_com
     assert remove_value(COMMENTED, "destination.synth") == COMMENTED.replace(synth, "")
 
 
+LOST = """[[route]]
+from = "lift"
+osc = "/lift"
+
+# when nobody is there
+[route.when_lost]
+hold_s = 2.0
+
+# the end
+[smoothing]
+beta = 1.0
+"""
+
+
+def test_a_new_value_stands_above_the_comment_of_a_table_within_its_own() -> None:
+    assert set_value(LOST, "route.1.curve", 0.5) == LOST.replace('"/lift"\n', '"/lift"\ncurve = 0.5\n')
+    within = LOST.replace("hold_s = 2.0\n", 'hold_s = 2.0\nthen = "hold"\n')
+    assert set_value(LOST, "route.1.when_lost.then", "hold") == within
+
+
+def test_a_table_within_another_takes_its_comment_along() -> None:
+    lost = "\n# when nobody is there\n[route.when_lost]\nhold_s = 2.0\n"
+    assert remove_value(LOST, "route.1.when_lost") == LOST.replace(lost, "")
+
+
 @pytest.mark.parametrize("empty", ["  ", "\t"])
 def test_a_heading_stays_where_the_empty_line_below_it_holds_blanks(empty: str) -> None:
     text = COMMENTED.replace("# Sound ---\n", f"# Sound ---\n{empty}")
