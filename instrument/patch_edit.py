@@ -33,7 +33,7 @@ class _Draft:
             self.toml = tomlkit.parse(text)
         except TOMLKitError as error:
             raise ValueError(f"patch.toml is not valid TOML: {error}") from None
-        self._tables = list(_with_header(self.toml))
+        self._tables = _as_written(list(_with_header(self.toml)), text)
         self._above: dict[int, str] = {}
         self._below = ""
         for first in self._tables[:1]:
@@ -63,13 +63,23 @@ class _Draft:
 
 
 def _with_header(container: Container) -> Iterator[Table]:
-    """The tables that have a line of their own, `[x]` or `[[x]]`, as they stand in the text."""
+    """The tables that have a line of their own, `[x]` or `[[x]]`, those of an array one after the other."""
     for key, item in container.body:
         tables = item.body if isinstance(item, AoT) else [item] if isinstance(item, Table) else []
         for table in tables:
             if isinstance(item, AoT) or not (table.is_super_table() or (key is not None and key.is_dotted())):
                 yield table
             yield from _with_header(table.value)
+
+
+def _as_written(tables: list[Table], text: str) -> list[Table]:
+    """Those tables as they stand in the text, where those of an array may stand apart."""
+    waiting: dict[str, list[Table]] = {}
+    for table in tables:
+        waiting.setdefault(table.display_name or "", []).append(table)
+    names = re.findall(r"^[ \t]*\[+([^\[\]\n]+)\]", text, re.MULTILINE)
+    found = [waiting[name].pop(0) for name in names if waiting.get(name)]
+    return found if len(found) == len(tables) else tables
 
 
 def _pop_above(body: list[Any], *, is_file: bool = False) -> str:

@@ -179,6 +179,49 @@ def test_a_removed_table_takes_its_comment_along_and_leaves_headings_and_the_com
     assert remove_value(COMMENTED, "destination.synth") == COMMENTED.replace(synth, "")
 
 
+MIXED = """name = "Test"
+
+# the lift
+[[output]]
+name = "lift"
+
+# goes here
+[[route]]
+osc = "/lift"
+
+# goes there
+[destination.synth]
+midi = "virtual"
+
+# Second ---
+
+# the side
+[[output]]
+name = "side"
+
+# goes here too
+[[route]]
+osc = "/side"
+"""
+
+
+@pytest.mark.parametrize("key", ["output.1", "output.2", "route.1", "route.2", "destination.synth"])
+def test_every_table_keeps_its_comment_where_outputs_and_routes_take_turns(key: str) -> None:
+    comments = {
+        "output.1": '# the lift\n[[output]]\nname = "lift"\n',
+        "output.2": '# the side\n[[output]]\nname = "side"\n',
+        "route.1": '# goes here\n[[route]]\nosc = "/lift"\n',
+        "route.2": '# goes here too\n[[route]]\nosc = "/side"\n',
+        "destination.synth": '# goes there\n[destination.synth]\nmidi = "virtual"\n',
+    }
+    edited, removed = set_value(MIXED, f"{key}.to", "x"), remove_value(MIXED, key)
+    for one, text in comments.items():
+        assert text + 'to = "x"\n' * (one == key) in edited
+        assert (text in removed) == (one != key)
+    assert "# Second ---\n" in removed
+    assert removed.count("#") == MIXED.count("#") - 1
+
+
 LOST = """[[route]]
 from = "lift"
 osc = "/lift"
