@@ -17,7 +17,10 @@ from tomlkit.items import AoT, Array, Comment, Null, Table, Whitespace
 from instrument.patch_file import route_names
 
 _ARRAYS = ("output", "route", "scene", "pedal")
-_TEXTS = ("name", "about", "source", "osc", "midi", "from", "to", "press", "release", "port", "key")
+_TEXTS = (
+    *("name", "about", "source", "osc", "midi", "from", "to", "press", "release", "port", "key", "route"),
+    *("kind", "learner", "body", "when", "value"),
+)
 
 TomlValue = str | float | int | list[str] | list[int]
 
@@ -127,9 +130,9 @@ class LastRead:
 def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]], last: LastRead | None = None) -> str:
     """The text with each of those values set at its key: `smoothing.beta`, `route.2.curve`, `route.1.range.2`.
 
-    Where no text is wanted `true` and `false` become booleans and what starts with [ a list as JSON; with an
-    empty text the value is as if it had never been set. Scenes go on naming a route whose name changes with it.
-    Raises ValueError for a key that leads nowhere.
+    Where a text is wanted a number becomes one; elsewhere `true` and `false` become booleans and what starts with [ a
+    list as JSON. With an empty text the value is as if it had never been set. Scenes go on naming a route whose name
+    changes with it. Raises ValueError for a key that leads nowhere.
     """
     last = last or LastRead()
     draft = last.take(text)
@@ -143,10 +146,13 @@ def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]], last: LastRead
 def _set(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:
     *path, last = key.split(".")
     place: Any = _walk(document, path, key, is_made=True)
-    if isinstance(value, str) and last not in _TEXTS and (value in ("true", "false") or value.startswith("[")):
+    at: Any = _index(last, len(place), key) if isinstance(place, Array) else last
+    if last in _TEXTS or (isinstance(place, Array) and isinstance(place[at], str)):
+        value = f"{value:.15g}" if isinstance(value, int | float) else value
+    elif isinstance(value, str) and (value in ("true", "false") or value.startswith("[")):
         value = _from_json(value, key)
     if isinstance(place, Array):
-        place[_index(last, len(place), key)] = value
+        place[at] = value
     elif isinstance(place, AoT):
         raise ValueError(f"{key}: that is a whole table; name a value in it")
     else:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from instrument.patch import PatchError
 from instrument.patch_edit import LastRead, TomlValue, add_table, remove_value, save_scene, set_values
 from instrument.patch_file import parse_patch, route_names
 from instrument.projects import patches_folder
@@ -283,6 +284,19 @@ def test_what_is_added_to_a_ready_made_patch_and_removed_leaves_it_as_it_was(nam
 @pytest.mark.parametrize("value", ["true", "[x", "[1]"])
 def test_a_text_is_a_text_though_it_looks_like_something_else(value: str) -> None:
     assert tomllib.loads(set_value(TEXT, "route.1.name", value))["route"][0]["name"] == value
+    text = TEXT.replace("[[route]]", 'classes = ["up", "down"]\n\n[[route]]')
+    assert tomllib.loads(set_value(text, "output.1.classes.2", value))["output"][0]["classes"] == ["up", value]
+    assert tomllib.loads(set_value(SCENES, "scene.1.routes.2.route", value))["scene"][0]["routes"][1]["route"] == value
+
+
+@pytest.mark.parametrize(("value", "text"), [(5, "5"), (1.5, "1.5"), (2.0, "2")])
+def test_a_number_is_a_text_where_one_is_wanted(value: float, text: str) -> None:
+    assert tomllib.loads(set_value(SCENES, "scene.1.key", value))["scene"][0]["key"] == text
+
+
+def test_what_is_no_choice_is_refused_by_name() -> None:
+    with pytest.raises(PatchError, match=r"features\.body: '\[x'; allowed: one of full, upper"):
+        parse_patch(set_value(TEXT, "features.body", "[x"), Path("p"))
 
 
 SCENES = (
