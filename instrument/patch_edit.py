@@ -136,10 +136,10 @@ def set_values(text: str, pairs: Iterable[tuple[str, TomlValue]], last: LastRead
     """
     last = last or LastRead()
     draft = last.take(text)
+    names = _names(draft.toml)
     for key, value in pairs:
-        names = _names(draft.toml)
         _set(draft.toml, key, value)
-        _rename(draft.toml, names)
+    _rename(draft.toml, names)
     return last.keep(draft)
 
 

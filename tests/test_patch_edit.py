@@ -340,6 +340,15 @@ def test_scenes_go_on_naming_a_route_whose_address_changes() -> None:
     assert edited == SCENES.replace("/more", "/louder")
 
 
+@pytest.mark.parametrize("row", ["one", "two"])
+def test_scenes_go_on_naming_routes_that_change_names(row: str) -> None:
+    routes = [f'[[route]]\nname = "{name}"\nfrom = "lift"\nosc = "/{name}"\n' for name in ("one", "two")]
+    text = "".join(routes) + f'[[scene]]\nname = "high"\nroutes = [{{ route = "{row}" }}]\n'
+    edited = tomllib.loads(set_values(text, [("route.1.name", "two"), ("route.2.name", "one")]))
+    [named] = [one for one in edited["route"] if one["name"] == edited["scene"][0]["routes"][0]["route"]]
+    assert named["osc"] == f"/{row}"
+
+
 def test_scenes_forget_a_route_that_is_removed() -> None:
     [scene] = parse_patch(remove_value(SCENES, "route.1"), Path("p")).scenes
     assert [(route.name, number in scene.muted) for number, route in enumerate(scene.routes, 1)] == [("/more", True)]
