@@ -3,6 +3,7 @@
 Gives the routes as they are to be played now; sends nothing and knows no clock but the `now_s` it is given.
 """
 
+import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -118,11 +119,11 @@ class Scenes:
             route if was is None else _carried(route, self._patch.routes[was], now[was])
             for route, was in zip(patch.routes, were, strict=True)
         )
-        old = {scene.name: scene for scene in self._patch.scenes}
+        before, old = self._patch, {scene.name: scene for scene in self._patch.scenes}
         self._patch, was_fading, self._fade = patch, self._fade, None
         if (scene := self.playing) is None:
             self.current = ""
-        elif scene.name in old and scene.written != old[scene.name].written:
+        elif scene.name in old and not _says_the_same(scene, old[scene.name], patch, before, were):
             self.routes = scene.routes
             return scene
         if was_fading is None or was_fading.has_switched:
@@ -157,6 +158,21 @@ def previous(old: Sequence[Route], new: Sequence[Route]) -> list[int | None]:
         else None
         for index, name in enumerate(new_names)
     ]
+
+
+def _says_the_same(new: Scene, old: Scene, patch: Patch, before: Patch, were: Sequence[int | None]) -> bool:
+    """Whether the scene says the same of the routes and outputs that there still are, whatever they are called now."""
+    was_called = {
+        route.name: before.routes[was].name for route, was in zip(patch.routes, were, strict=True) if was is not None
+    }
+    (new_rows, new_outputs), (old_rows, old_outputs) = json.loads(new.written), json.loads(old.written)
+    said_now = {was_called.get(row["route"], ""): {**row, "route": ""} for row in new_rows or ()}
+    said_before = {row["route"]: {**row, "route": ""} for row in old_rows or () if row["route"] in was_called.values()}
+    there = {output.name for output in patch.outputs}
+    are_outputs_the_same = (old_outputs is None) == (new_outputs is None) and set(new_outputs or ()) == (
+        set(old_outputs or ()) & there
+    )
+    return said_now == said_before and are_outputs_the_same
 
 
 def blend(before: Route, after: Route, share: float) -> Route:

@@ -1,5 +1,6 @@
 """Scenes: fading, switching, being cued by a class, and staying true through edits of the patch."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from instrument.patch import Patch, Scene
+from instrument.patch_edit import remove_value, set_values
 from instrument.patch_file import parse_patch
 from instrument.scenes import Scenes, blend
 from instrument.signals import ClassPrediction, MovementEvent, Prediction, TriggerPrediction
@@ -140,6 +142,27 @@ def test_an_edit_of_the_scene_that_plays_is_heard() -> None:
     edited = scenes.follow(parsed(TEXT.replace("[100, 200]", "[1, 2]")))
     assert edited is not None
     assert scenes.routes[0].high == 2.0
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: set_values(text, [("route.1.osc", "/raised")]),
+        lambda text: set_values(text, [("route.2.name", "said")]),
+        lambda text: remove_value(text, "route.2"),
+        lambda text: remove_value(remove_value(text, "scene.2"), "output.1"),
+    ],
+)
+def test_an_edit_that_only_renames_or_removes_what_a_scene_names_changes_nothing_else(
+    edit: Callable[[str], str],
+) -> None:
+    scenes = Scenes(parsed())
+    scenes.recall(parsed().scene("high"), 0.0, 0.0)
+    scenes.step(0.0)
+    strayed = TEXT.replace("range = [0, 100]", "range = [0, 7]")
+    scenes.follow(parsed(strayed))
+    assert scenes.follow(parsed(edit(strayed))) is None
+    assert (scenes.routes[0].low, scenes.routes[0].high) == (100.0, 7.0)
 
 
 def test_a_scene_that_is_removed_no_longer_plays() -> None:
