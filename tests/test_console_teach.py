@@ -132,6 +132,21 @@ def test_a_card_held_on_one_page_is_let_go_of_when_another_page_records_and_does
         program.ask("undo")
 
 
+def test_a_key_that_is_let_go_of_ends_its_take_though_its_card_has_another_key_by_now(
+    page: "Page", program: Program
+) -> None:
+    takes = len(json.loads(str(program.ask("takes")[0])))
+    page.keyboard.down("4")
+    page.locator(".card.recording").wait_for()
+    wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
+    program.ask("patch/add", "output", json.dumps({"name": "side", "classes": ["left"]}))
+    page.locator(".card.recording[aria-keyshortcuts='5']").wait_for()
+    page.keyboard.up("4")
+    wait_until(lambda: len(json.loads(str(program.ask("takes")[0]))) == takes + 1, "the take")
+    program.ask("undo")
+    program.ask("patch/undo")
+
+
 def test_undo_while_a_card_is_held_drops_its_take(page: "Page", program: Program) -> None:
     before = takes_of(program, "rest")
     tap(page, "1")

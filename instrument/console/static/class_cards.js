@@ -27,7 +27,7 @@ define("class-cards", (element) => {
   if (!element.hasAttribute("output")) element.append(more.element);
   let cards = [];
   let described = "";
-  let held = null; // {card, since, isLatched, started, number}; the number is that of the recording, once it has begun
+  let held = null; // {card, key, since, isLatched, started, number}; the number is that of the recording, once it has begun
   let isDown = false; // whether a card, or its key, is being pressed
   let presses = 0;
   let ending = null; // what the last take comes to, while that is not known
@@ -37,7 +37,7 @@ define("class-cards", (element) => {
   const begin = (card) => {
     if (held) return;
     const pairs = card.pairs();
-    held = { card, what: card.says(), since: performance.now(), isLatched: false, started: live.ask("/instrument/record", ...pairs) };
+    held = { card, key: card.key, what: card.says(), since: performance.now(), isLatched: false, started: live.ask("/instrument/record", ...pairs) };
     const mine = held;
     hold(card);
     say(t("cards_recording", { what: held.what }));
@@ -217,7 +217,7 @@ define("class-cards", (element) => {
   };
   const onKeyUp = (event) => {
     if (!held) isDown = false;
-    else if (event.key === held.card.key) release();
+    else if (event.key === held.key) release(); // the key that was pressed, though the card may have another by now
   };
   const onBlur = () => held && !held.isLatched && end();
   window.addEventListener("keydown", onKeyDown);
