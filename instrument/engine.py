@@ -447,6 +447,7 @@ class Engine:
         gone = self.predictor.enabled - names
         self.predictor.enabled = set(names)
         self._send(self.desk.routes.let_go_of(gone))
+        self.telemetry.publish("changes", "routes")
 
     def recall_scene(self, scene: Scene, fade_s: float) -> None:
         """Goes to that scene, at once or over that time."""

@@ -192,6 +192,9 @@ def test_a_scene_is_saved_and_recalled_by_its_key_on_any_page(browser: "Browser"
     piece.program.ask("patch/set", "route.1.range", "[100, 250]")
     again.click()
     again.wait_for(state="detached")
+    for is_on, state in ((0, "visible"), (1, "detached")):
+        piece.program.ask("output/enable", "lift", is_on)
+        again.wait_for(state=state)
     piece.says('{route = "/lift", muted = false, range = [100, 250]')
     page.locator("body").press("1")
     page.locator("[data-scene=soft][aria-pressed=true]").wait_for()
