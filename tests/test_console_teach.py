@@ -445,6 +445,24 @@ def test_of_cards_pressed_one_after_the_other_at_once_the_last_one_is_held_until
         program.ask("takes/delete_last")
 
 
+def test_a_card_made_anew_while_it_waits_for_the_take_before_it_is_seen_to_be_held(
+    page: "Page", program: Program
+) -> None:
+    before = len(json.loads(str(program.ask("takes")[0])))
+    for number in range(8):  # cards are made anew somewhere between the tap and what comes of it
+        if number % 2:
+            program.ask("patch/undo")
+        else:
+            program.ask("patch/add", "output", json.dumps({"name": "side", "classes": ["left"]}))
+        tap(page, "123")
+        page.locator(".card.recording[aria-keyshortcuts='3']").wait_for()
+        wait_until(lambda: program.status()["recording"]["frames"] > 3, "frames of it")
+        page.keyboard.press("Escape")
+        wait_until(lambda: program.status()["recording"]["state"] == "idle", "its end")
+    for _ in json.loads(str(program.ask("takes")[0]))[before:]:
+        program.ask("takes/delete_last")
+
+
 def test_something_else_is_learned_from_the_page_alone(page: "Page", program: Program) -> None:
     tap(page, "1")  # what is recorded meanwhile goes on
     page.get_by_text("Recording rest: press it again").wait_for()

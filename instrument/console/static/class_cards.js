@@ -108,7 +108,7 @@ define("class-cards", (element) => {
     // Of presses that come faster than takes are kept, the last one counts; what a full disk holds up is not waited for.
     if (ending) await Promise.race([ending, new Promise((done) => setTimeout(done, KEPT_MS))]);
     if (mine !== presses || held) return;
-    begin(card);
+    begin(nowOf(card));
     if (!isDown) latch();
   };
 
@@ -121,6 +121,9 @@ define("class-cards", (element) => {
     free.begin(card, 1);
   };
   window.addEventListener("instrument-record", onWanted);
+
+  // The card of today for what that one stands for: they are made anew whenever outputs or classes change.
+  const nowOf = (card) => cards.find((one) => one.output === card.output && one.name === card.name) ?? card;
 
   // `pairs()` is what it records; {isContinuous, output} say what it stands for.
   const cardOf = (name, { accent, mark }, pairs, about = {}) => {
@@ -171,8 +174,7 @@ define("class-cards", (element) => {
       const continuous = shown.filter((one) => one.kind === "continuous");
       values = valueCards(continuous, { targets, cardOf, say });
       groups.replaceChildren(...classes, ...values.sections);
-      const same = cards.find((one) => one.output === held?.card.output && one.name === held?.card.name);
-      if (same) hold((held.card = same));
+      if (held) hold((held.card = nowOf(held.card)));
       more.show();
     }
     for (const card of cards) {
